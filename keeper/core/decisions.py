@@ -1,0 +1,136 @@
+"""Decisions: what the engine concluded from the facts. Re-running the facts gives them again, byte for byte."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+import msgspec
+
+from keeper.core.facts import TokenSpend
+from keeper.core.ids import Address, Hash32
+from keeper.core.units import BaseAmount, TokenAmount, Wad, Wei
+from keeper.core.venue import AccountMargin, Epoch, LiquidationSeen, Preview
+
+
+class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The base of all decisions."""
+
+
+class IntentState(Enum):
+    """Where an intent stands; the legal transitions are one table in ``keeper.engine.intents``."""
+
+    ADMITTED = "admitted"
+    PREPARED = "prepared"
+    BROADCAST = "broadcast"
+    SEND_UNKNOWN = "send_unknown"
+    MINED = "mined"
+    FINAL_SUCCESS = "final_success"
+    FINAL_REVERTED = "final_reverted"
+    FINAL_CANCELLED = "final_cancelled"
+    ABANDONED = "abandoned"
+    SLOT_LOST = "slot_lost"
+
+
+class Alternative(msgspec.Struct, frozen=True, array_like=True):
+    """A slice that was considered and beaten, and by what."""
+
+    debt_asset: Address
+    collateral_asset: Address
+    cover: TokenAmount
+    health_after: Wad | None
+    profit_base: BaseAmount
+    why_not: str
+
+
+class Proposal(msgspec.Struct, frozen=True, array_like=True):
+    """What a strategy would like: one slice of one account, with everything it was weighed by.
+
+    ``profit_base`` = seized less repaid, gas and slippage, all USD 1e-8.
+    """
+
+    strategy: str
+    venue: str
+    account: Address
+    epoch: Epoch
+    objective: str
+    health_before: Wad
+    preview: Preview
+    gas_cost_base: BaseAmount
+    slippage_base: BaseAmount
+    profit_base: BaseAmount
+    rationale: str
+    alternatives: tuple[Alternative, ...]
+
+
+class Intent(msgspec.Struct, frozen=True, array_like=True):
+    """An admitted proposal, or an allowance it needs. ``intent_id`` is derived from its content.
+
+    ``gas_price_wei_max`` is the ceiling its fees may be bumped to.
+    """
+
+    intent_id: Hash32
+    kind: Literal["liquidation", "approval"]
+    venue: str
+    chain_id: int
+    signer: str
+    account: Address
+    epoch: Epoch
+    to: Address
+    data: bytes
+    spend: TokenSpend
+    spend_base: BaseAmount
+    profit_base: BaseAmount
+    gas_price_wei_max: Wei
+    admitted_at_block: int
+    valid_until_block: int
+
+
+class HealthChanged(Decision, frozen=True, tag="HealthChanged/1"):
+    """An account's status changed at a block."""
+
+    margin: AccountMargin
+    previous: str
+    block_number: int
+
+
+class ProposalRefused(Decision, frozen=True, tag="ProposalRefused/1"):
+    """The policy gate refused a proposal. Recorded once for each change of situation or reason."""
+
+    proposal: Proposal
+    reason: str
+    detail: str
+
+
+class IntentAdmitted(Decision, frozen=True, tag="IntentAdmitted/1"):
+    """The policy gate admitted a proposal (``None`` for an allowance)."""
+
+    intent: Intent
+    proposal: Proposal | None
+
+
+class IntentAdvanced(Decision, frozen=True, tag="IntentAdvanced/1"):
+    """An intent moved along its life cycle."""
+
+    intent_id: Hash32
+    previous: IntentState
+    state: IntentState
+    reason: str
+
+
+class LiquidationObserved(Decision, frozen=True, tag="LiquidationObserved/1"):
+    """A liquidation was seen on chain; ``intent_id`` when it is ours."""
+
+    liquidation: LiquidationSeen
+    block_number: int
+    intent_id: Hash32 | None
+
+
+class SignerHalted(Decision, frozen=True, tag="SignerHalted/1"):
+    """A signer will sign nothing more until the operator has looked."""
+
+    signer: str
+    reason: str
+
+
+AnyDecision = HealthChanged | ProposalRefused | IntentAdmitted | IntentAdvanced | LiquidationObserved | SignerHalted

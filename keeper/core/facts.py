@@ -1,0 +1,253 @@
+"""Facts: what was observed. Past tense, frozen, versioned by tag (``Name/version``).
+
+Raw chain data is stored as the node gave it (bytes), so a better decoder can re-read the past. A fact holds
+everything that later steps may look at: the engine has no other source of truth, of time or of chance.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from keeper.core.ids import Address, Hash32
+from keeper.core.runconfig import Holding, RunConfig
+from keeper.core.units import TokenAmount, Wei
+
+
+class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The base of all facts."""
+
+
+class RawLog(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One event log as the node returned it. ``log_index`` is the index in the block."""
+
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes
+    log_index: int
+    tx_hash: Hash32
+
+
+class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The header fields that are used. ``timestamp`` in seconds; ``base_fee_wei`` is zero before EIP-1559."""
+
+    number: int
+    hash: Hash32
+    parent_hash: Hash32
+    timestamp: int
+    base_fee_wei: int
+    logs_bloom: bytes
+
+
+class ReadRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A view call that a venue wants made at each block it is told about."""
+
+    target: Address
+    calldata: bytes
+
+
+class ContractRead(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The answer to a :class:`ReadRequest`: ``output`` bytes, or ``error`` when the view reverted."""
+
+    target: Address
+    calldata: bytes
+    output: bytes | None
+    error: str | None
+
+
+class BackfilledBlock(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A finalised block that has watched logs."""
+
+    number: int
+    hash: Hash32
+    timestamp: int
+    logs: tuple[RawLog, ...]
+
+
+class RunStarted(Fact, frozen=True, tag="RunStarted/1"):
+    """A process opened the journal. ``run_id`` is derived from the journal's tip and the config."""
+
+    run_id: Hash32
+    code_version: str
+    config: RunConfig
+    settings_redacted_json: str
+    unix_ms: int
+
+
+class RunStopped(Fact, frozen=True, tag="RunStopped/1"):
+    """The process drained and left in order. A run without it crashed."""
+
+    run_id: Hash32
+    reason: str
+
+
+class BlocksBackfilled(Fact, frozen=True, tag="BlocksBackfilled/1"):
+    """A complete range below finality: all watched logs of blocks ``first`` to ``last.number`` inclusive.
+
+    ``reads`` were made at ``last``. ``behind_blocks`` as in :class:`BlockApplied`.
+    """
+
+    chain_id: int
+    first: int
+    last: BlockHeader
+    blocks: tuple[BackfilledBlock, ...]
+    reads: tuple[ContractRead, ...]
+    behind_blocks: int
+
+
+class BlockApplied(Fact, frozen=True, tag="BlockApplied/1"):
+    """A block whose parent is the tip: all its watched logs, and the venue reads pinned to its hash.
+
+    ``behind_blocks`` is how many known blocks follow it; the engine decides only at zero.
+    """
+
+    chain_id: int
+    header: BlockHeader
+    logs: tuple[RawLog, ...]
+    reads: tuple[ContractRead, ...]
+    behind_blocks: int
+
+
+class BlockReverted(Fact, frozen=True, tag="BlockReverted/1"):
+    """The tip was abandoned by the chain; newest first when several are."""
+
+    chain_id: int
+    number: int
+    hash: Hash32
+
+
+class BlockFinalized(Fact, frozen=True, tag="BlockFinalized/1"):
+    """This block and all before it can no longer change."""
+
+    chain_id: int
+    number: int
+    hash: Hash32
+
+
+class ClockTicked(Fact, frozen=True, tag="ClockTicked/1"):
+    """The wall clock, in milliseconds. The engine knows no other."""
+
+    unix_ms: int
+
+
+class KillSwitchChanged(Fact, frozen=True, tag="KillSwitchChanged/1"):
+    """The operator's kill switch: while ``armed``, nothing is admitted."""
+
+    armed: bool
+
+
+class SignerRead(Fact, frozen=True, tag="SignerRead/1"):
+    """A signer's account at one block: native balance, mined transaction count, token holdings."""
+
+    chain_id: int
+    signer: str
+    block_number: int
+    block_hash: Hash32
+    balance_wei: Wei
+    nonce: int
+    holdings: tuple[Holding, ...]
+
+
+class RevertReason(msgspec.Struct, frozen=True, array_like=True):
+    """Why a call reverted: decoded (``name``) where the contract's errors are known, and the raw data."""
+
+    name: str
+    data: bytes
+
+
+class PreflightSeen(Fact, frozen=True, tag="PreflightSeen/1"):
+    """A simulation of an intent's call at a block: its gas, or why it would revert."""
+
+    intent_id: Hash32
+    block_number: int
+    block_hash: Hash32
+    gas: int
+    revert: RevertReason | None
+
+
+class AttemptPrepared(Fact, frozen=True, tag="AttemptPrepared/1"):
+    """A transaction was signed for an intent and has not left the process: it is durable before it is sent.
+
+    ``kind`` is ``"call"`` (the intent's own) or ``"cancel"`` (an empty transaction in the same nonce slot).
+    """
+
+    intent_id: Hash32
+    chain_id: int
+    signer: str
+    nonce: int
+    attempt: int
+    kind: Literal["call", "cancel"]
+    tx_hash: Hash32
+    raw: bytes
+    gas_limit: int
+    fee_wei_max: Wei
+    priority_fee_wei_max: Wei
+    at_block: int
+
+
+class AttemptSent(Fact, frozen=True, tag="AttemptSent/1"):
+    """What a provider answered to a transaction. Never an outcome: only a receipt on a canonical block is.
+
+    ``answer``: ``accepted`` (or already known), ``unknown`` (time-out, reset, unclassified), ``underpriced``,
+    ``nonce_too_low``, ``nonce_too_high``, ``insufficient_funds``, ``fee_cap_exceeded``.
+    """
+
+    intent_id: Hash32
+    tx_hash: Hash32
+    provider: str
+    answer: Literal[
+        "accepted",
+        "unknown",
+        "underpriced",
+        "nonce_too_low",
+        "nonce_too_high",
+        "insufficient_funds",
+        "fee_cap_exceeded",
+    ]
+    message: str
+
+
+class ReceiptSeen(Fact, frozen=True, tag="ReceiptSeen/1"):
+    """A transaction of ours is in a block. ``succeeded`` is the receipt's status."""
+
+    intent_id: Hash32
+    tx_hash: Hash32
+    block_number: int
+    block_hash: Hash32
+    succeeded: bool
+    gas_used: int
+    gas_price_wei: Wei
+    revert: RevertReason | None
+
+
+class IntentDropped(Fact, frozen=True, tag="IntentDropped/1"):
+    """An admitted intent was given up before any transaction was signed for it."""
+
+    intent_id: Hash32
+    reason: str
+
+
+class TokenSpend(msgspec.Struct, frozen=True, array_like=True):
+    """What an intent takes from the signer's inventory."""
+
+    token: Address
+    amount: TokenAmount
+
+
+AnyFact = (
+    RunStarted
+    | RunStopped
+    | BlocksBackfilled
+    | BlockApplied
+    | BlockReverted
+    | BlockFinalized
+    | ClockTicked
+    | KillSwitchChanged
+    | SignerRead
+    | PreflightSeen
+    | AttemptPrepared
+    | AttemptSent
+    | ReceiptSeen
+    | IntentDropped
+)

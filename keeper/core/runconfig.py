@@ -1,0 +1,104 @@
+"""What a run was told to do, in the exact form the engine decides by.
+
+The composition root derives it from the operator's settings; it is part of the ``RunStarted`` fact, so a replay
+needs nothing but the journal. It holds no secret and no URL.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from keeper.core.ids import Address
+from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad, Wei
+
+
+class ChainSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A chain the run follows.
+
+    ``finality_depth_blocks`` is ``None`` when the chain's own ``finalized`` tag is used. ``wrapped_native`` is the
+    token whose venue price values gas. No head for ``stale_after_seconds`` makes every account ``Unknown``.
+    """
+
+    name: str
+    chain_id: int
+    finality_depth_blocks: int | None
+    stale_after_seconds: int
+    wrapped_native: Address | None
+
+
+class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment of a protocol on a chain.
+
+    ``root`` is the protocol's root contract (Aave: PoolAddressesProvider). ``prices`` is ``"read"`` (the venue's
+    oracle is called at every block) or ``"events"`` (its feeds emit ``AnswerUpdated``; the oracle is called once
+    for each new source).
+    """
+
+    name: str
+    protocol: str
+    chain_id: int
+    root: Address
+    from_block: int
+    prices: Literal["read", "events"]
+
+
+class SignerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A signing account; ``in_flight_max`` transactions may be unmined at once."""
+
+    name: str
+    address: Address
+    in_flight_max: int
+    bump_after_blocks: int
+    valid_for_blocks: int
+    balance_wei_min: Wei
+
+
+class PartialLiquidationSpec(msgspec.Struct, frozen=True, kw_only=True, tag="partial_liquidation"):
+    """Parameters of ``strategies/partial_liquidation.py``.
+
+    ``slippage_bps`` (by collateral token, else ``slippage_bps_default``) is what selling the seized collateral is
+    assumed to cost. A slice that would leave less than ``dust_base`` of the debt takes all that the close factor
+    allows.
+    """
+
+    name: str
+    venues: tuple[str, ...]
+    signer: str
+    objective: Literal["target-health", "max-profit"]
+    target_health: Wad
+    slippage_bps: dict[str, Bps]
+    slippage_bps_default: Bps
+    dust_base: BaseAmount
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The policy gate's limits; base amounts are USD, 1e-8."""
+
+    profit_base_min: BaseAmount
+    gas_price_wei_max: Wei
+    spend_base_per_hour_max: BaseAmount
+    spend_base_per_intent_max: BaseAmount
+    attempts_per_account_max: int
+    head_age_seconds_max: int
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the engine decides by."""
+
+    live: bool
+    chains: tuple[ChainSpec, ...]
+    venues: tuple[VenueSpec, ...]
+    signers: tuple[SignerSpec, ...]
+    strategies: tuple[PartialLiquidationSpec, ...]
+    limits: Limits
+
+
+class Holding(msgspec.Struct, frozen=True, array_like=True):
+    """A signer's balance of one token and what it allows one venue's pool to take."""
+
+    token: Address
+    spender: Address
+    balance: TokenAmount
+    allowance: TokenAmount

@@ -1,0 +1,204 @@
+"""What a venue can say about an account, in words shared by every protocol, and the views a strategy sees.
+
+``VenueView`` is what a strategy may ask; ``Ledger`` is the whole contract between the engine and a venue. Every
+protocol (lending, perpetual, option) implements ``Ledger`` in its own folder under ``keeper.venues``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
+from keeper.core.ids import Address, Hash32
+from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad
+
+
+class Status(Enum):
+    """Three values, never two: unknown is neither healthy nor liquidatable."""
+
+    HEALTHY = "healthy"
+    LIQUIDATABLE = "liquidatable"
+    UNKNOWN = "unknown"
+
+
+class Health(msgspec.Struct, frozen=True, array_like=True):
+    """``Healthy | Liquidatable | Unknown(reason)``; ``reason`` is set only when unknown."""
+
+    status: Status
+    reason: str | None = None
+
+
+class Epoch(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """The version of an account's position: where the last event that changed it stands."""
+
+    block_number: int
+    log_index: int
+
+
+class AccountMargin(msgspec.Struct, frozen=True, array_like=True):
+    """An account's margin at a block. ``health_wad`` is the contract's own figure, ``None`` without debt or unknown."""
+
+    venue: str
+    account: Address
+    epoch: Epoch
+    health: Health
+    health_wad: Wad | None
+    collateral_base: BaseAmount
+    debt_base: BaseAmount
+
+
+class Pair(msgspec.Struct, frozen=True, array_like=True):
+    """One debt that may be repaid against one collateral, and the most that the protocol lets be repaid now.
+
+    ``bonus`` is 10000 + the liquidator's discount. ``liquidation_threshold`` is the collateral's, as it counts for
+    this account (eMode included). Base values are of the account's whole debt and collateral in these two assets.
+    """
+
+    debt_asset: Address
+    collateral_asset: Address
+    cover_max: TokenAmount
+    bonus: Bps
+    liquidation_threshold: Bps
+    debt_base: BaseAmount
+    collateral_base: BaseAmount
+
+
+class Preview(msgspec.Struct, frozen=True, array_like=True):
+    """What the contract would do if this much were covered now, to the wei.
+
+    ``seized`` is what the liquidator receives, ``protocol_fee`` what the treasury takes on top, both in collateral
+    tokens. ``health_after`` is ``None`` when no debt is left. ``revert`` is the contract's error when it would refuse;
+    the amounts are then zero.
+    """
+
+    debt_asset: Address
+    collateral_asset: Address
+    cover: TokenAmount
+    repaid: TokenAmount
+    seized: TokenAmount
+    protocol_fee: TokenAmount
+    repaid_base: BaseAmount
+    seized_base: BaseAmount
+    debt_left_base: BaseAmount
+    health_after: Wad | None
+    revert: str | None
+
+
+class Call(msgspec.Struct, frozen=True, array_like=True):
+    """A contract call: target and calldata."""
+
+    to: Address
+    data: bytes
+
+
+class LiquidationSeen(msgspec.Struct, frozen=True, array_like=True):
+    """A liquidation that happened, by whomever, read from the venue's own event."""
+
+    venue: str
+    account: Address
+    liquidator: Address
+    debt_asset: Address
+    collateral_asset: Address
+    repaid: TokenAmount
+    seized: TokenAmount
+    tx_hash: Hash32
+
+
+class VenueView(Protocol):
+    """What a strategy may ask of a venue, at the block that is being decided on."""
+
+    name: str
+    liquidation_gas: int
+
+    def pairs(self, account: Address) -> tuple[Pair, ...]:
+        """Every debt and collateral combination of the account that may be liquidated."""
+
+    def preview(self, account: Address, debt_asset: Address, collateral_asset: Address, cover: TokenAmount) -> Preview:
+        """What the contract would do, exactly."""
+
+    def value_base(self, token: Address, amount: TokenAmount) -> BaseAmount | None:
+        """Value an amount of a listed token at the venue's price, rounded down; ``None`` when the price is unknown."""
+
+
+class Ledger(VenueView, Protocol):
+    """A venue's exact state: a fold over raw logs and reads, with undo by block.
+
+    Order of calls for a block: ``begin_block``, then ``apply_log`` for each log in order, then ``apply_reads``.
+    """
+
+    protocol: str
+    chain_id: int
+    topics: tuple[bytes, ...]
+
+    @property
+    def spender(self) -> Address | None:
+        """The contract that takes the repaid tokens (needs an allowance); ``None`` before it is discovered."""
+
+    def watched(self) -> tuple[Address, ...]:
+        """The contracts whose logs are needed now, sorted."""
+
+    def discover(self, logs: Iterable[RawLog]) -> tuple[Address, ...]:
+        """The contracts that these logs make necessary, including ones already watched."""
+
+    def reads(self, logs: Iterable[RawLog]) -> tuple[ReadRequest, ...]:
+        """The view calls needed at the end of a block that has these logs."""
+
+    def tokens(self) -> tuple[Address, ...]:
+        """The tokens a liquidator may have to repay, in listing order."""
+
+    def begin_block(self, header: BlockHeader | BackfilledBlock) -> None:
+        """Start a block; changes from here on belong to it."""
+
+    def apply_log(self, log: RawLog) -> LiquidationSeen | None:
+        """Fold one log. Logs of contracts or topics that are not watched are ignored."""
+
+    def apply_reads(self, reads: Sequence[ContractRead]) -> None:
+        """Fold the block's reads; those of other venues are ignored."""
+
+    def undo_block(self, number: int) -> None:
+        """Take back the newest block, which must be ``number`` or older than it (then nothing is done)."""
+
+    def forget_undo(self, number: int) -> None:
+        """Blocks up to ``number`` are final: their undo is dropped."""
+
+    def accounts(self) -> tuple[Address, ...]:
+        """Every account with debt, sorted."""
+
+    def margin(self, account: Address) -> AccountMargin:
+        """The account's margin at the current block's timestamp; ``Unknown`` with a reason where a figure is missing."""
+
+    def liquidation_call(self, account: Address, preview: Preview) -> Call:
+        """The transaction that executes a preview."""
+
+    def approval_call(self, token: Address, amount: TokenAmount) -> Call:
+        """The transaction that lets the venue take a token from the signer."""
+
+    def revert_name(self, data: bytes) -> str:
+        """The contract's name for revert data; the hexadecimal data when it is not known."""
+
+    def dump(self) -> bytes:
+        """The whole state, undo included, in one canonical encoding (equal states give equal bytes)."""
+
+    def load(self, state: bytes) -> None:
+        """Replace the state by a dump.
+
+        Raises:
+            JournalDamaged: the bytes are not a dump of this ledger version.
+        """
+
+
+class StrategyView(Protocol):
+    """What a strategy sees when it decides: venues, free inventory, gas."""
+
+    def venue(self, name: str) -> VenueView:
+        """A venue by its configured name."""
+
+    def inventory(self, token: Address) -> TokenAmount:
+        """What the strategy's signer holds of a token and no intent in flight has reserved."""
+
+    def gas_cost_base(self, venue: str, gas: int) -> BaseAmount | None:
+        """The cost of that much gas at the head's price; ``None`` when it cannot be valued."""
