@@ -169,7 +169,7 @@ class Ledger(VenueView, Protocol):
         """Every account with debt, sorted."""
 
     def margin(self, account: Address) -> AccountMargin:
-        """The account's margin at the current block's timestamp; ``Unknown`` with a reason where a figure is missing."""
+        """The account's margin at the current block's timestamp; ``Unknown`` and why where a figure is missing."""
 
     def liquidation_call(self, account: Address, preview: Preview) -> Call:
         """The transaction that executes a preview."""

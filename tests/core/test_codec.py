@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from keeper.core.codec import Record, decoder, encoder
 from keeper.core.decisions import SignerHalted
 from keeper.core.facts import BlockApplied, BlockHeader, RawLog, SignerRead
-from keeper.core.ids import Hash32
+from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import Holding
 from keeper.core.units import TokenAmount, Wei
 
 HASH = Hash32(b"\x11" * 32)
+TOKEN = Address(b"\x01" * 20)
 
 
 @given(st.integers(min_value=-(2**300), max_value=2**300))
 def test_integers_of_any_size_survive(value: int) -> None:
     """An amount of any size and sign is read back as it was written."""
-    fact = SignerRead(
-        1, "main", 7, HASH, Wei(value), 3, (Holding(b"\x01" * 20, b"\x02" * 20, TokenAmount(value), TokenAmount(1)),)
-    )  # type: ignore[arg-type]
+    holding = Holding(TOKEN, TOKEN, TokenAmount(value), TokenAmount(1))
+    fact = SignerRead(1, "main", 7, HASH, Wei(value), 3, (holding,))
 
     actual = decoder(SignerRead).decode(encoder().encode(fact))
 
@@ -33,7 +33,7 @@ def test_integers_of_any_size_survive(value: int) -> None:
 def test_a_frame_of_mixed_records_survives() -> None:
     """Facts and decisions decode to their own types from one list."""
     header = BlockHeader(7, HASH, HASH, 1_700_000_000, 10**9, b"\x00" * 256)
-    log = RawLog(b"\x01" * 20, (HASH,), b"data", 0, HASH)  # type: ignore[arg-type]
+    log = RawLog(TOKEN, (HASH,), b"data", 0, HASH)
     records = [
         Record(1, 5, 0, BlockApplied(1, header, (log,), (), 0)),
         Record(2, 5, 1, SignerHalted("main", "looked odd")),
