@@ -1,0 +1,61 @@
+"""The ports: each has a real adapter and a test or simulator twin, and one contract suite for both.
+
+They live here so that the packages beside each other (chain, execution, journal) need not know each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from keeper.core.facts import AnyFact
+
+
+class Node(Protocol):
+    """A JSON-RPC node, or several behind one failover."""
+
+    async def call(self, method: str, params: Sequence[object]) -> object:
+        """Return the ``result`` of one request.
+
+        Raises:
+            NodeUnreachable: no answer from any provider; the request may still have been carried out.
+            NodeMalformed: an answer that is not JSON-RPC.
+            NodeRefused: a JSON-RPC error object.
+        """
+
+    async def batch(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[object]:
+        """Return the results of several requests made of one provider, in order.
+
+        A request that the node refused gives its :class:`~keeper.core.errors.NodeRefused` as a value in its place.
+
+        Raises:
+            NodeUnreachable: no answer from any provider.
+            NodeMalformed: an answer that is not JSON-RPC, or not one for every request.
+        """
+
+
+class Recorder(Protocol):
+    """The one way into the journal: facts go in as groups, each group atomic, in the order given."""
+
+    async def submit(self, facts: Sequence[AnyFact]) -> None:
+        """Queue a group; waits while the queue is full (never drops)."""
+
+    async def record(self, facts: Sequence[AnyFact]) -> None:
+        """Queue a group and wait until it is durable and the engine has stepped it.
+
+        Raises:
+            JournalStopped: it could not be made durable.
+        """
+
+
+class Clock(Protocol):
+    """Time for the shells; the engine gets its time from facts."""
+
+    def unix_ms(self) -> int:
+        """Return the wall clock in milliseconds."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
