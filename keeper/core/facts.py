@@ -132,9 +132,10 @@ class ClockTicked(Fact, frozen=True, tag="ClockTicked/1"):
 
 
 class KillSwitchChanged(Fact, frozen=True, tag="KillSwitchChanged/1"):
-    """The operator's kill switch: while ``armed``, nothing is admitted."""
+    """While ``armed``, nothing is admitted. ``reason``: ``"file"`` (the operator's switch) or ``"draining"``."""
 
     armed: bool
+    reason: str
 
 
 class SignerRead(Fact, frozen=True, tag="SignerRead/1"):
