@@ -1,0 +1,43 @@
+"""What the process itself observes: the clock and the operator's kill switch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+from keeper.core.facts import ClockTicked, KillSwitchChanged
+from keeper.core.ports import Clock, Recorder
+
+TICK_SECONDS = 1.0
+
+
+async def tick_clock(recorder: Recorder, clock: Clock) -> NoReturn:
+    """Give the engine the time once a second; it has no other."""
+    while True:
+        await recorder.submit([ClockTicked(clock.unix_ms())])
+        await clock.sleep(TICK_SECONDS)
+
+
+async def watch_kill_switch(path: Path | None, recorder: Recorder, clock: Clock) -> NoReturn:
+    """Record the kill switch at start and whenever its file appears or goes away.
+
+    A path that cannot be looked at counts as armed: unknown is never "go".
+    """
+    last: bool | None = None
+    while True:
+        armed = path is not None and is_armed(path)
+        if armed is not last:
+            await recorder.submit([KillSwitchChanged(armed, "file")])
+            last = armed
+        await clock.sleep(TICK_SECONDS)
+
+
+def is_armed(path: Path) -> bool:
+    """Tell whether the kill switch file exists, or cannot be looked at."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True

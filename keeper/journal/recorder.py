@@ -1,0 +1,127 @@
+"""The one way in: facts become records, the engine steps them, decisions become records, then they may be acted on.
+
+Producers (the follower, the lanes, the clock) hand over *groups* of facts. A group is stepped at once and appended
+together with its decisions as one unit, so a crash leaves all of it or nothing. The engine may run ahead of the disk:
+it is a fold in memory that a failed commit takes down with the process. What must never run ahead of the disk is an
+act, so decisions reach their reader (``on_settled``) only when they are durable, in the order of the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from keeper.core.codec import AnyBody
+from keeper.core.facts import AnyFact
+from keeper.core.ports import Clock
+from keeper.engine.step import ENGINE_VERSION, Engine
+from keeper.journal.protocol import Journal
+
+GROUPS_MAX = 256
+"""Groups that may wait to be stepped, and to be durable; producers wait beyond it."""
+
+
+class Settled(NamedTuple):
+    """One durable group: its bodies in journal order, the first one's sequence, and how long it took."""
+
+    first_sequence: int
+    bodies: tuple[AnyBody, ...]
+    unix_ms: int
+    step_seconds: float
+    durable_seconds: float
+
+
+class _Pending(NamedTuple):
+    group: Settled
+    appended_at: float
+    waiter: asyncio.Future[None] | None
+    snapshot: bytes | None
+
+
+class JournalRecorder:
+    """Steps and appends groups of facts; implements :class:`keeper.core.ports.Recorder`.
+
+    Args:
+        journal: Open for writing.
+        engine: Restored to the journal's last sequence.
+        clock: Stamps records; the stamp explains and never orders.
+        on_settled: Called for every durable group, in order.
+        snapshot_every_records: How often the engine's state is saved beside the journal.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        engine: Engine,
+        clock: Clock,
+        *,
+        on_settled: Callable[[Settled], None],
+        snapshot_every_records: int,
+    ) -> None:
+        self._journal = journal
+        self._engine = engine
+        self._clock = clock
+        self._on_settled = on_settled
+        self._snapshot_every_records = snapshot_every_records
+        self._snapshot_sequence = journal.last_sequence
+        self._inbox: asyncio.Queue[tuple[tuple[AnyFact, ...], asyncio.Future[None] | None]] = asyncio.Queue(GROUPS_MAX)
+        self._outbox: asyncio.Queue[_Pending] = asyncio.Queue(GROUPS_MAX)
+        self.progressed_at = clock.monotonic()
+
+    async def submit(self, facts: Sequence[AnyFact]) -> None:
+        """Queue a group; waits while the queue is full (never drops)."""
+        await self._inbox.put((tuple(facts), None))
+
+    async def record(self, facts: Sequence[AnyFact]) -> None:
+        """Queue a group and wait until it is durable and the engine has stepped it."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self._inbox.put((tuple(facts), waiter))
+        await waiter
+
+    async def run(self) -> None:
+        """Take groups until cancelled.
+
+        Raises:
+            JournalStopped: a commit failed; nothing after it was acted on.
+            InvariantBroken: the engine met a state that must not be.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._settle())
+            while True:
+                facts, waiter = await self._inbox.get()
+                await self._journal.wait_room()
+                await self._outbox.put(self._take(facts, waiter))
+
+    def _take(self, facts: tuple[AnyFact, ...], waiter: asyncio.Future[None] | None) -> _Pending:
+        started = self._clock.monotonic()
+        first = self._journal.last_sequence + 1
+        entries: list[tuple[AnyBody, int]] = []
+        for fact in facts:
+            sequence = first + len(entries)
+            entries.append((fact, 0))
+            entries.extend((decision, sequence) for decision in self._engine.step(fact, sequence))
+        stepped = self._clock.monotonic()
+        unix_ms = self._clock.unix_ms()
+        last = self._journal.append(entries, unix_ms)
+        self.progressed_at = stepped
+        settled = Settled(first, tuple(body for body, _ in entries), unix_ms, stepped - started, 0.0)
+        return _Pending(settled, stepped, waiter, self._snapshot_due(last))
+
+    def _snapshot_due(self, sequence: int) -> bytes | None:
+        if sequence - self._snapshot_sequence < self._snapshot_every_records:
+            return None
+        self._snapshot_sequence = sequence
+        return self._engine.snapshot()
+
+    async def _settle(self) -> None:
+        while True:
+            pending = await self._outbox.get()
+            group = pending.group
+            last = group.first_sequence + len(group.bodies) - 1
+            await self._journal.wait_durable(last)
+            if pending.snapshot is not None:
+                self._journal.save_snapshot(last, ENGINE_VERSION, pending.snapshot)
+            self._on_settled(group._replace(durable_seconds=self._clock.monotonic() - pending.appended_at))
+            if pending.waiter is not None and not pending.waiter.done():
+                pending.waiter.set_result(None)
