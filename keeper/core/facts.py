@@ -99,7 +99,8 @@ class BlocksBackfilled(Fact, frozen=True, tag="BlocksBackfilled/1"):
 class BlockApplied(Fact, frozen=True, tag="BlockApplied/1"):
     """A block whose parent is the tip: all its watched logs, and the venue reads pinned to its hash.
 
-    ``behind_blocks`` is how many known blocks follow it; the engine decides only at zero.
+    ``behind_blocks`` is how many known blocks follow it; the engine decides only at zero. ``seen_unix_ms`` is when the
+    head that led to it was first heard of: it explains latency and decides nothing.
     """
 
     chain_id: int
@@ -107,6 +108,7 @@ class BlockApplied(Fact, frozen=True, tag="BlockApplied/1"):
     logs: tuple[RawLog, ...]
     reads: tuple[ContractRead, ...]
     behind_blocks: int
+    seen_unix_ms: int = 0
 
 
 class BlockReverted(Fact, frozen=True, tag="BlockReverted/1"):

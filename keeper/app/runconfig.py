@@ -1,0 +1,99 @@
+"""From the operator's settings to what the engine decides by: exact integers, no URL, no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from keeper.core.ids import Address
+from keeper.core.runconfig import ChainSpec, Limits, PartialLiquidationSpec, RunConfig, SignerSpec, VenueSpec
+from keeper.core.units import BaseAmount, Bps, Wad, Wei
+from keeper.settings import ChainSettings, LimitSettings, PartialLiquidationSettings, Settings, SignerSettings
+
+USD_BASE = 10**8
+WAD = 10**18
+GWEI_WEI = 10**9
+
+
+def run_config(settings: Settings, *, live: bool, signers: Mapping[str, Address]) -> RunConfig:
+    """Derive the engine's configuration.
+
+    Args:
+        settings: Validated.
+        live: Whether transactions may be sent (the file and the command line both say so).
+        signers: The address behind each signer's keystore.
+    """
+    return RunConfig(
+        live=live,
+        chains=tuple(_chain(name, chain) for name, chain in settings.chains.items()),
+        venues=tuple(
+            VenueSpec(
+                name=name,
+                protocol=venue.protocol,
+                chain_id=settings.chains[venue.chain].chain_id,
+                root=venue.address,
+                from_block=venue.from_block,
+                prices=venue.prices,
+            )
+            for name, venue in settings.venues.items()
+        ),
+        signers=tuple(_signer(name, signer, signers[name]) for name, signer in settings.signers.items()),
+        strategies=tuple(_strategies(settings)),
+        limits=_limits(settings.limits),
+    )
+
+
+def _chain(name: str, chain: ChainSettings) -> ChainSpec:
+    return ChainSpec(
+        name=name,
+        chain_id=chain.chain_id,
+        finality_depth_blocks=None if chain.finality == "tag" else chain.finality,
+        stale_after_seconds=chain.stale_after_seconds,
+        wrapped_native=chain.wrapped_native,
+    )
+
+
+def _signer(name: str, signer: SignerSettings, address: Address) -> SignerSpec:
+    return SignerSpec(
+        name=name,
+        address=address,
+        in_flight_max=signer.in_flight_max,
+        bump_after_blocks=signer.bump_after_blocks,
+        valid_for_blocks=signer.valid_for_blocks,
+        balance_wei_min=Wei(signer.balance_wei_min),
+    )
+
+
+def _strategies(settings: Settings) -> list[PartialLiquidationSpec]:
+    chosen: PartialLiquidationSettings | None = settings.strategies.partial_liquidation
+    if chosen is None:
+        return []
+    return [
+        PartialLiquidationSpec(
+            name="partial_liquidation",
+            venues=chosen.venues,
+            signer=chosen.signer,
+            objective=chosen.objective,
+            target_health=Wad(_scaled(chosen.target_health, WAD)),
+            slippage_bps={token: Bps(bps) for token, bps in chosen.slippage_bps.items()},
+            slippage_bps_default=Bps(chosen.slippage_bps_default),
+            dust_base=BaseAmount(_scaled(chosen.dust_usd, USD_BASE)),
+        )
+    ]
+
+
+def _limits(limits: LimitSettings) -> Limits:
+    return Limits(
+        profit_base_min=BaseAmount(_scaled(limits.profit_usd_min, USD_BASE)),
+        gas_price_wei_max=Wei(_scaled(limits.gas_price_gwei_max, GWEI_WEI)),
+        spend_base_per_hour_max=BaseAmount(_scaled(limits.spend_usd_per_hour_max, USD_BASE)),
+        spend_base_per_intent_max=BaseAmount(_scaled(limits.spend_usd_per_intent_max, USD_BASE)),
+        attempts_per_account_max=limits.attempts_per_account_max,
+        head_age_seconds_max=limits.head_age_seconds_max,
+    )
+
+
+def _scaled(value: Decimal, unit: int) -> int:
+    """Return an exact multiple; the settings refuse decimals finer than the unit."""
+    numerator, denominator = value.as_integer_ratio()
+    return numerator * unit // denominator

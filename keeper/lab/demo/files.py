@@ -1,0 +1,94 @@
+"""What an operator would prepare by hand: a keystore, a configuration file, a folder."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from string import Template
+
+from keeper.execution.keys import import_keystore
+from keeper.lab.demo.daemon import DaemonFiles, free_port
+from keeper.lab.localchain.aave import AaveMarket
+from keeper.lab.localchain.node import LocalNode
+
+CONFIG = Template("""\
+# Written by `keeper demo`: what the daemon of the demo ran with. Its password was never written anywhere.
+mode = "live"
+
+[journal]
+url = "sqlite://$journal"
+
+[http]
+listen = "$listen"
+
+[log]
+format = "json"
+
+[chains.local]
+chain_id = 31337
+http = ["$http"]
+ws = ["$ws"]
+finality = "tag"
+wrapped_native = "$wrapped_native"
+poll_interval_seconds = 0.5
+
+[signers.main]
+keystore = "keys/main.json"
+in_flight_max = 16
+
+[venues.aave]
+protocol = "aave_v3"
+chain = "local"
+address = "$provider"
+bootstrap = "logs"
+from_block = $from_block
+prices = "events"
+
+[strategies.partial_liquidation]
+venues = ["aave"]
+signer = "main"
+objective = "target-health"
+target_health = 1.05
+
+[limits]
+profit_usd_min = -5                  # small accounts are helped at a small loss
+spend_usd_per_hour_max = 50_000_000
+spend_usd_per_intent_max = 5_000_000
+kill_switch_file = "$kill_switch"
+""")
+
+
+def prepare(folder: Path, node: LocalNode, market: AaveMarket, liquidator_key: bytes) -> DaemonFiles:
+    """Write the keystore and ``keeper.toml`` into a folder.
+
+    Args:
+        folder: Is made; an older demo's files in it are replaced.
+        node: The chain to follow.
+        market: The venue to keep safe.
+        liquidator_key: Goes into an encrypted keystore under a password of its own, held in memory only.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in [*folder.glob("journal.db*"), *folder.glob("keys/main.json"), *folder.glob("daemon.log")]:
+        old.unlink()
+    password = secrets.token_urlsafe(16)
+    import_keystore(folder / "keys" / "main.json", liquidator_key, password)
+    listen = f"127.0.0.1:{free_port()}"
+    config = folder / "keeper.toml"
+    config.write_text(
+        CONFIG.substitute(
+            journal=folder.resolve() / "journal.db",
+            listen=listen,
+            http=node.http_url,
+            ws=node.ws_url,
+            wrapped_native=market.asset("WETH").token,
+            provider=market.provider,
+            from_block=market.first_block,
+            kill_switch=folder.resolve() / "STOP",
+        )
+    )
+    return DaemonFiles(
+        config=config,
+        log=folder / "daemon.log",
+        http_url=f"http://{listen}",
+        environment={"KEEPER__SIGNERS__MAIN__PASSWORD": password},
+    )

@@ -1,0 +1,124 @@
+"""What the journal says happened: slices per account, money, gas, and how long each stage took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import median
+
+from keeper.core.codec import Record
+from keeper.core.decisions import HealthChanged, IntentAdmitted, LiquidationObserved
+from keeper.core.facts import AttemptSent, BlockApplied, ReceiptSeen
+from keeper.core.ids import Hash32, to_hex
+from keeper.core.venue import Status
+
+WAD = 10**18
+STAGES = ("seen to decided", "decided to sent", "sent to included", "seen to included")
+
+
+@dataclass(slots=True)
+class AccountStory:
+    """One account that was helped: its lowest classified health (1e-18) and what its slices moved (1e-8 USD)."""
+
+    account: str
+    health_min_wad: int
+    slices: int = 0
+    repaid_base: int = 0
+    seized_base: int = 0
+    profit_base: int = 0
+    gas_wei: int = 0
+
+
+@dataclass(slots=True)
+class _IntentStory:
+    admitted: IntentAdmitted
+    seen_ms: int
+    decided_ms: int
+    sent_ms: int | None = None
+    included_ms: int | None = None
+
+
+@dataclass(slots=True)
+class DemoSummary:
+    """The whole run; stages in milliseconds, medians over the slices that were included."""
+
+    accounts: dict[str, AccountStory] = field(default_factory=dict)
+    breaches: int = 0
+    blocks: int = 0
+    reverted: int = 0
+    stage_median_ms: dict[str, float] = field(default_factory=dict)
+
+
+class _Fold:
+    def __init__(self) -> None:
+        self.summary = DemoSummary()
+        self.lowest: dict[bytes, int] = {}
+        self.intents: dict[Hash32, _IntentStory] = {}
+        self.seen_ms = 0
+
+    def take(self, record: Record) -> None:
+        match record.body:
+            case BlockApplied() as block:
+                self.summary.blocks += 1
+                self.seen_ms = block.seen_unix_ms
+            case HealthChanged(margin=margin) if margin.health.status is Status.LIQUIDATABLE:
+                self.summary.breaches += 1
+                health = int(margin.health_wad or 0)
+                self.lowest[margin.account] = min(health, self.lowest.get(margin.account, health))
+            case IntentAdmitted(intent=intent) as admitted if intent.kind == "liquidation":
+                self.intents[intent.intent_id] = _IntentStory(admitted, self.seen_ms, record.recorded_at_ms)
+            case AttemptSent(intent_id=intent_id) if intent_id in self.intents:
+                story = self.intents[intent_id]
+                story.sent_ms = story.sent_ms or record.recorded_at_ms
+            case LiquidationObserved(intent_id=intent_id) if intent_id in self.intents:
+                self._included(self.intents[intent_id], record.recorded_at_ms)
+            case ReceiptSeen() as receipt if receipt.intent_id in self.intents:
+                self._receipt(receipt)
+            case _:
+                pass
+
+    def _included(self, story: _IntentStory, recorded_at_ms: int) -> None:
+        if story.included_ms is not None or story.admitted.proposal is None:
+            return
+        story.included_ms = recorded_at_ms
+        proposal = story.admitted.proposal
+        row = self._row(story)
+        row.slices += 1
+        row.repaid_base += int(proposal.preview.repaid_base)
+        row.seized_base += int(proposal.preview.seized_base)
+        row.profit_base += int(proposal.profit_base)
+
+    def _receipt(self, receipt: ReceiptSeen) -> None:
+        if not receipt.succeeded:
+            self.summary.reverted += 1
+        self._row(self.intents[receipt.intent_id]).gas_wei += receipt.gas_used * int(receipt.gas_price_wei)
+
+    def _row(self, story: _IntentStory) -> AccountStory:
+        account = story.admitted.intent.account
+        return self.summary.accounts.setdefault(
+            to_hex(account), AccountStory(to_hex(account), self.lowest.get(account, 0))
+        )
+
+    def finish(self) -> DemoSummary:
+        spans: dict[str, list[int]] = {stage: [] for stage in STAGES}
+        for story in self.intents.values():
+            if story.sent_ms is None or story.included_ms is None:
+                continue
+            spans["seen to decided"].append(story.decided_ms - story.seen_ms)
+            spans["decided to sent"].append(story.sent_ms - story.decided_ms)
+            spans["sent to included"].append(story.included_ms - story.sent_ms)
+            spans["seen to included"].append(story.included_ms - story.seen_ms)
+        self.summary.stage_median_ms = {stage: median(values) for stage, values in spans.items() if values}
+        return self.summary
+
+
+def summarise(records: Iterable[Record]) -> DemoSummary:
+    """Fold a journal into the demo's table.
+
+    The amounts are those of the admitted previews, which the chain tests prove equal to the contract's to the wei;
+    an intent counts only when its own ``LiquidationCall`` was seen.
+    """
+    fold = _Fold()
+    for record in records:
+        fold.take(record)
+    return fold.finish()
