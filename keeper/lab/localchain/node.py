@@ -42,6 +42,7 @@ class NodeOptions:
         block_time_seconds: Interval between blocks; ``None`` mines a block per transaction.
         slots_in_an_epoch: S makes ``finalized`` 2 S blocks behind the head (1: finality two blocks behind).
         timestamp: Genesis time, Unix seconds; ``None`` follows the wall clock.
+        timestamp_interval_seconds: Time from block to block, whatever the wall clock; ``None`` follows the clock.
         chain_id: EIP-155 chain id.
         accounts: Unlocked development accounts, 10,000 ETH each.
         hardfork: Name of the rule set; ``None`` takes the node's default.
@@ -51,6 +52,7 @@ class NodeOptions:
     block_time_seconds: float | None = None
     slots_in_an_epoch: int = 1
     timestamp: int | None = None
+    timestamp_interval_seconds: int | None = None
     chain_id: int = 31337
     accounts: int = 10
     hardfork: str | None = None
@@ -102,7 +104,7 @@ async def running_node(options: NodeOptions | None = None, root: Path | None = N
         process = await _launch(binary, chosen, output)
         try:
             port = await _listening_port(process, output)
-            await _await_answer(f"http://127.0.0.1:{port}", chosen.chain_id)
+            await _set_up(f"http://127.0.0.1:{port}", chosen)
             yield LocalNode(
                 http_url=f"http://127.0.0.1:{port}",
                 ws_url=f"ws://127.0.0.1:{port}",
@@ -144,13 +146,15 @@ def _printed(output: IO[bytes]) -> bytes:
     return os.pread(output.fileno(), os.fstat(output.fileno()).st_size, 0)
 
 
-async def _await_answer(url: str, chain_id: int) -> None:
-    """See that the node answers with the chain id it was given, and silence its request log."""
+async def _set_up(url: str, options: NodeOptions) -> None:
+    """See that the node answers with the chain id it was given, silence its request log, set its pace."""
     async with asyncio.timeout(STARTUP_SECONDS_MAX), LabRpc(url) as rpc:
         answered = int(await rpc.call("eth_chainId", answer=str), 16)
         await rpc.call("anvil_setLoggingEnabled", False, answer=type(None))
-    if answered != chain_id:
-        raise NodeUnreachable("anvil", f"answers chain id {answered}, started with {chain_id}")
+        if options.timestamp_interval_seconds is not None:
+            await rpc.call("anvil_setBlockTimestampInterval", options.timestamp_interval_seconds, answer=type(None))
+    if answered != options.chain_id:
+        raise NodeUnreachable("anvil", f"answers chain id {answered}, started with {options.chain_id}")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
