@@ -1,0 +1,36 @@
+"""What the operator set: read once, typed, frozen, and either right or one line that says what to change.
+
+Sources, later ones win: the defaults, the TOML file, ``KEEPER__SECTION__KEY`` in the environment, and for secrets
+the file named by ``KEEPER__..._FILE``. Every key with its unit, default and reason: ``config/README.md``.
+"""
+
+from keeper.settings.loading import load_settings
+from keeper.settings.model import (
+    ChainSettings,
+    HttpSettings,
+    JournalSettings,
+    LimitSettings,
+    LogSettings,
+    PartialLiquidationSettings,
+    Settings,
+    SignerSettings,
+    StrategySettings,
+    VenueSettings,
+)
+from keeper.settings.values import Listen, NodeUrl
+
+__all__ = [
+    "ChainSettings",
+    "HttpSettings",
+    "JournalSettings",
+    "LimitSettings",
+    "Listen",
+    "LogSettings",
+    "NodeUrl",
+    "PartialLiquidationSettings",
+    "Settings",
+    "SignerSettings",
+    "StrategySettings",
+    "VenueSettings",
+    "load_settings",
+]

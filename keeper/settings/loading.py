@@ -1,0 +1,238 @@
+"""From a file and an environment to :class:`Settings`, or one line that says what to change.
+
+An error names the file (or the environment variable), the key, the value, the reason and the remedy. A value is shown
+only where it cannot be a secret: unknown keys and whole sections may be misplaced secrets, node URLs carry API keys.
+The exception is raised outside of any ``except`` block: pydantic's own error holds every input and must not travel
+along as its context.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import EnvSettingsSource
+
+from keeper.core.errors import ConfigError
+from keeper.settings.keys import key_at, names_at, nearest
+from keeper.settings.model import ENV_PREFIX, Settings
+
+SHOWN_LENGTH_MAX = 60
+"""Characters of a wrong value in a message."""
+_FILE_SUFFIX = "_FILE"
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class _Problem(NamedTuple):
+    """One thing that is wrong; ``shown`` is the value, where it may be shown."""
+
+    path: tuple[str, ...]
+    shown: str | None
+    reason: str
+    remedy: str
+
+
+def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Read and validate the configuration once.
+
+    Relative paths in it (keystores, kill switch) are taken from the file's directory.
+
+    Args:
+        path: The TOML file.
+        environ: The environment; only names that start with ``KEEPER__`` are looked at.
+
+    Raises:
+        ConfigError: anything is wrong; the message is one line and never holds a secret.
+    """
+    variables = _variables(environ)
+    checked = _validate(_merge(_read_toml(path), _from_variables(variables)))
+    problems = checked if isinstance(checked, list) else [*_broken_references(checked)]
+    problems += _unknown_sections(variables)
+    if isinstance(checked, list) or problems:
+        raise _error(path, variables, problems)
+    return _anchored(checked, path.parent)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    reason = ""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+    except UnicodeDecodeError as error:
+        reason = f"is not UTF-8 text (byte {error.start})"
+    except tomllib.TOMLDecodeError as error:
+        reason = f"is not valid TOML: {error}"
+    raise ConfigError(str(path), reason, "see config/keeper.toml for an example, config/README.md for every key")
+
+
+def _variables(environ: Mapping[str, str]) -> dict[tuple[str, ...], tuple[str, str]]:
+    """Return path -> (name of the variable, value), secrets read from the files that were named instead."""
+    found: dict[tuple[str, ...], tuple[str, str]] = {}
+    for name in sorted(environ):
+        if not name.startswith(ENV_PREFIX):
+            continue
+        path = _path_of(name)
+        key = key_at(_path_of(name.removesuffix(_FILE_SUFFIX))) if name.endswith(_FILE_SUFFIX) else None
+        is_file = key is not None and key.secret
+        if is_file:
+            path = _path_of(name.removesuffix(_FILE_SUFFIX))
+        if path in found:
+            raise ConfigError(name, f"is set beside {found[path][0]}", "set one of the two")
+        found[path] = (name, _secret_in(name, environ[name]) if is_file else environ[name])
+    return found
+
+
+def _path_of(variable: str) -> tuple[str, ...]:
+    return tuple(variable.removeprefix(ENV_PREFIX).lower().split("__"))
+
+
+def _secret_in(variable: str, file: str) -> str:
+    reason = ""
+    try:
+        return Path(file).read_text(encoding="utf-8").removesuffix("\n")
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+    except UnicodeDecodeError:
+        reason = "is not UTF-8 text"
+    raise ConfigError(
+        f"{variable} = {json.dumps(file)}", f"the file {reason}", "name a file that holds the secret alone"
+    )
+
+
+class _Variables(EnvSettingsSource):
+    """pydantic's reader of nested variables, over a given environment; text that is not JSON stays text."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: object) -> object:
+        """Read JSON, or leave it to the key's own type to say what it expected."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
+def _from_variables(variables: Mapping[tuple[str, ...], tuple[str, str]]) -> dict[str, Any]:
+    source = _Variables(Settings)
+    source.env_vars = {ENV_PREFIX.lower() + "__".join(path): value for path, (_, value) in variables.items()}
+    return source()
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        merged[name] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _validate(data: dict[str, Any]) -> Settings | list[_Problem]:
+    try:
+        return Settings(**data)
+    except ValidationError as error:
+        return [_problem(detail) for detail in error.errors(include_url=False)]
+
+
+def _unknown_sections(variables: Mapping[tuple[str, ...], object]) -> Iterator[_Problem]:
+    for path in variables:
+        if path[0] not in Settings.model_fields:
+            yield _Problem(path, None, "unknown key", nearest(path[0], names_at(()), "the sections are"))
+
+
+def _problem(detail: ErrorDetails) -> _Problem:
+    path = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    if detail["type"] == "extra_forbidden":
+        return _unknown(path)
+    if detail["type"] == "missing":
+        return _Problem(path, None, "is missing", _how_to_write(path))
+    key = key_at(path)
+    shown = None if key is None or key.secret or "URL" in key.unit else _shown(detail["input"])
+    return _Problem(path, shown, _reason(detail), _how_to_write(path))
+
+
+def _unknown(path: tuple[str, ...]) -> _Problem:
+    return _Problem(path, None, "unknown key", nearest(path[-1], names_at(path[:-1]), "the keys here are"))
+
+
+def _reason(detail: ErrorDetails) -> str:
+    match detail["type"]:
+        case "value_error":
+            return str(detail["ctx"]["error"])
+        case "literal_error":
+            return f"must be {detail['ctx']['expected']}"
+        case "string_type":
+            return "must be a text"
+        case "model_type" | "model_attributes_type" | "dict_type" | "mapping_type":
+            return "must be a section"
+    return detail["msg"]
+
+
+def _how_to_write(path: tuple[str, ...]) -> str:
+    key = key_at(path)
+    if key is None:
+        return f"write [{_dotted(path)}] and its keys, see config/README.md"
+    return f"write for example {path[-1]} = {key.example} ({key.unit}: {key.description})"
+
+
+def _shown(value: object) -> str:
+    text = str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN_LENGTH_MAX else f"{text[:SHOWN_LENGTH_MAX]}…"
+
+
+def _dotted(path: tuple[str, ...]) -> str:
+    return ".".join(part if _BARE_KEY.fullmatch(part) else json.dumps(part) for part in path)
+
+
+def _broken_references(settings: Settings) -> Iterator[_Problem]:
+    for section in ("chains", "venues"):
+        if not getattr(settings, section):
+            yield _Problem((section,), None, "there is none", _how_to_write((section, "NAME")))
+    yield from _shared_chain_ids(settings)
+    for name, venue in settings.venues.items():
+        yield from _reference(("venues", name, "chain"), venue.chain, "chains", settings.chains)
+    strategy = settings.strategies.partial_liquidation
+    if strategy is not None:
+        path = ("strategies", "partial_liquidation")
+        for venue_name in strategy.venues:
+            yield from _reference((*path, "venues"), venue_name, "venues", settings.venues)
+        yield from _reference((*path, "signer"), strategy.signer, "signers", settings.signers)
+
+
+def _shared_chain_ids(settings: Settings) -> Iterator[_Problem]:
+    owners: dict[int, str] = {}
+    for name, chain in settings.chains.items():
+        owner = owners.setdefault(chain.chain_id, name)
+        if owner != name:
+            path = ("chains", name, "chain_id")
+            yield _Problem(path, str(chain.chain_id), f"is chains.{owner} already", "give each chain one section")
+
+
+def _reference(path: tuple[str, ...], name: str, section: str, known: Mapping[str, object]) -> Iterator[_Problem]:
+    if name not in known:
+        choice = nearest(name, tuple(known), f"the {section} are")
+        yield _Problem(path, _shown(name), f"there is no section [{section}.{name}]", choice)
+
+
+def _error(path: Path, variables: Mapping[tuple[str, ...], tuple[str, str]], problems: list[_Problem]) -> ConfigError:
+    first = problems[0]
+    origin = next((name for at, (name, _) in variables.items() if at == first.path[: len(at)]), str(path))
+    value = "" if first.shown is None else f" = {first.shown}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return ConfigError(f"{origin}: {_dotted(first.path)}{value}", first.reason, first.remedy + more)
+
+
+def _anchored(settings: Settings, directory: Path) -> Settings:
+    signers = {
+        name: signer.model_copy(update={"keystore": directory / signer.keystore})
+        for name, signer in settings.signers.items()
+    }
+    switch = settings.limits.kill_switch_file
+    limits = settings.limits.model_copy(update={"kill_switch_file": switch and directory / switch})
+    return settings.model_copy(update={"signers": signers, "limits": limits})

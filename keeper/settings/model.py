@@ -1,0 +1,234 @@
+"""The sections of the configuration file, one class each, frozen.
+
+Each key carries its description, unit and example beside its type, so that an error message and the table in
+``config/README.md`` cannot drift from the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from keeper.core.ids import Address, to_hex
+from keeper.core.units import UINT256_MAX
+from keeper.settings import values
+from keeper.settings.values import Listen, NodeUrl
+
+ENV_PREFIX = "KEEPER__"
+JSON_INTEGER_END = 2**53
+
+AddressValue = Annotated[Address, PlainValidator(values.address)]
+Count = Annotated[int, PlainValidator(values.whole(1))]
+CountOrZero = Annotated[int, PlainValidator(values.whole(0))]
+Name = Annotated[str, BeforeValidator(values.name)]
+Usd = Annotated[Decimal, PlainValidator(values.exact(8))]
+Span = Annotated[float, PlainValidator(values.seconds)]
+
+
+def _key(description: str, unit: str, example: str, default: Any = ...) -> Any:  # noqa: ANN401 - pydantic's own signature
+    """Describe a key: what it is, its unit, and an example as TOML writes it."""
+    return Field(default, description=description, json_schema_extra={"unit": unit, "example": example})
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class JournalSettings(Section):
+    """Where everything is remembered."""
+
+    url: Annotated[str, PlainValidator(values.journal_url)] = _key(
+        "where the journal is kept", "URL", '"sqlite:///var/lib/keeper/journal.db"'
+    )
+    snapshot_every_records: Count = _key("how often the state is saved", "records", "20000", 20_000)
+
+
+class HttpSettings(Section):
+    """The HTTP server: metrics, health, status."""
+
+    listen: Annotated[Listen, PlainValidator(values.listen)] = _key(
+        "where metrics and health are served", "host:port", '"127.0.0.1:9464"', Listen("127.0.0.1", 9464)
+    )
+
+
+class LogSettings(Section):
+    """What is written to stderr."""
+
+    format: Literal["auto", "json", "console"] = _key(
+        'how log lines look ("auto": console on a terminal, else json)', "name", '"json"', "auto"
+    )
+    level: Literal["debug", "info", "warning", "error"] = _key(
+        "the least level that is logged", "name", '"info"', "info"
+    )
+
+
+class ChainSettings(Section):
+    """A chain and its nodes."""
+
+    chain_id: Count = _key("what eth_chainId answers", "number", "31337")
+    http: Annotated[tuple[NodeUrl, ...], PlainValidator(values.node_urls("http", "https", least=1))] = _key(
+        "the nodes, first choice first", "list of URLs", '["http://127.0.0.1:8545"]'
+    )
+    ws: Annotated[tuple[NodeUrl, ...], PlainValidator(values.node_urls("ws", "wss"))] = _key(
+        "where new heads are announced", "list of URLs", '["ws://127.0.0.1:8545"]', ()
+    )
+    finality: Annotated[Literal["tag"] | int, PlainValidator(values.finality)] = _key(
+        'depth at which a block is final; "tag": the chain says', "blocks", '"tag"', "tag"
+    )
+    wrapped_native: Annotated[Address | None, PlainValidator(values.address)] = _key(
+        "the token whose venue price values gas", "address", '"0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"', None
+    )
+    poll_interval_seconds: Span = _key("how often a head is asked for without a websocket", "seconds", "2.0", 2.0)
+    stale_after_seconds: Count = _key("no head for that long makes every account unknown", "seconds", "60", 60)
+    request_timeout_seconds: Span = _key("how long one answer may take", "seconds", "10", 10.0)
+    batch_size_max: Count = _key("requests in one batch", "requests", "100", 100)
+    concurrency_max: Count = _key("requests in flight at one node", "requests", "16", 16)
+    range_blocks_max: Count = _key("the widest range one getLogs asks for", "blocks", "2000", 2_000)
+
+
+class SignerSettings(Section):
+    """A key that may sign, and its bounds."""
+
+    keystore: Annotated[Path, PlainValidator(values.path)] = _key(
+        "the encrypted keystore, relative to the configuration file", "path", '"keys/main.json"'
+    )
+    password: Annotated[SecretStr | None, PlainValidator(values.secret)] = _key(
+        "the keystore's password; better from KEEPER__SIGNERS__<NAME>__PASSWORD_FILE", "secret", "(from a file)", None
+    )
+    in_flight_max: Count = _key("transactions unmined at once", "transactions", "4", 4)
+    bump_after_blocks: Count = _key("unmined for that long, the fee is raised", "blocks", "3", 3)
+    valid_for_blocks: Count = _key("unmined for that long, the intent expires", "blocks", "20", 20)
+    balance_wei_min: Annotated[int, PlainValidator(values.whole(0, UINT256_MAX))] = _key(
+        "below this balance the signer admits nothing", "wei", "10_000_000_000_000_000", 10**16
+    )
+
+
+class VenueSettings(Section):
+    """A deployment of a protocol."""
+
+    protocol: Literal["aave_v3"] = _key("the protocol", "name", '"aave_v3"')
+    chain: str = _key("the name of a [chains.NAME] section", "name", '"ethereum"')
+    address: AddressValue = _key(
+        "the protocol's root contract (Aave: PoolAddressesProvider)",
+        "address",
+        '"0x2f39d218133afab8f2b819b1066c7e434ad94e9e"',
+    )
+    bootstrap: Annotated[Literal["logs"], PlainValidator(values.bootstrap)] = _key(
+        "how the past is learned", "name", '"logs"', "logs"
+    )
+    from_block: CountOrZero = _key("the block the protocol was deployed in, or one before it", "block", "16291117", 0)
+    prices: Literal["read", "events"] = _key(
+        'how prices are learned ("read": the oracle is called at each block)', "name", '"read"', "read"
+    )
+
+
+class PartialLiquidationSettings(Section):
+    """Parameters of ``strategies/partial_liquidation.py``."""
+
+    venues: Annotated[tuple[str, ...], PlainValidator(values.names)] = _key(
+        "the venues it acts on", "list of names", '["aave"]'
+    )
+    signer: str = _key("the signer that pays and receives", "name", '"main"')
+    objective: Literal["target-health", "max-profit"] = _key(
+        "what a slice is sized for", "name", '"target-health"', "target-health"
+    )
+    target_health: Annotated[Decimal, PlainValidator(values.exact(18, above=1))] = _key(
+        "the health a slice restores", "ratio", "1.05", Decimal("1.05")
+    )
+    slippage_bps: Annotated[dict[str, int], PlainValidator(values.slippages)] = _key(
+        "what selling costs, by token symbol or address", "bps", "{ WETH = 20 }", {}
+    )
+    slippage_bps_default: Annotated[int, PlainValidator(values.whole(0, 10_000))] = _key(
+        "the same for every other token", "bps", "50", 50
+    )
+    dust_usd: Usd = _key("a slice never leaves less debt than this", "USD", "50", Decimal(50))
+
+
+class StrategySettings(Section):
+    """The strategies that run; none means that the keeper only watches."""
+
+    partial_liquidation: PartialLiquidationSettings | None = Field(default=None, description="liquidate in slices")
+
+
+class LimitSettings(Section):
+    """What the policy gate lets through."""
+
+    profit_usd_min: Usd = _key("the least profit after gas", "USD", "5", Decimal(0))
+    gas_price_gwei_max: Annotated[Decimal, PlainValidator(values.exact(9))] = _key(
+        "the highest fee per gas", "gwei", "200", Decimal(200)
+    )
+    spend_usd_per_hour_max: Usd = _key(
+        "repaid in any hour, all signers together", "USD", "1_000_000", Decimal(1_000_000)
+    )
+    spend_usd_per_intent_max: Usd = _key("repaid by one intent", "USD", "250_000", Decimal(250_000))
+    attempts_per_account_max: Count = _key("failed intents before an account is left alone", "intents", "3", 3)
+    head_age_seconds_max: Count = _key("a head older than this decides nothing", "seconds", "30", 30)
+    kill_switch_file: Annotated[Path | None, PlainValidator(values.path)] = _key(
+        "while this file exists nothing is sent", "path", '"/run/keeper/STOP"', None
+    )
+
+
+class Settings(BaseSettings):
+    """The whole configuration; made by :func:`keeper.settings.load_settings`."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+    )
+
+    mode: Literal["dry-run", "live"] = _key(
+        '"live" sends transactions, if --live is given too', "name", '"dry-run"', "dry-run"
+    )
+    journal: JournalSettings
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+    chains: dict[Name, ChainSettings]
+    signers: dict[Name, SignerSettings] = {}
+    venues: dict[Name, VenueSettings]
+    strategies: StrategySettings = StrategySettings()
+    limits: LimitSettings = LimitSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing by itself: the environment is an argument of ``load_settings``."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    def redacted(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON values, without secrets and without what a URL may carry.
+
+        Integers that a JSON reader may round (from 2**53 on) and decimals are strings.
+        """
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - JSON of any shape
+    match value:
+        case BaseModel():
+            return {key: _plain(item) for key, item in value if not isinstance(item, SecretStr)}
+        case Mapping():
+            return {key: _plain(item) for key, item in value.items()}
+        case tuple():
+            return [_plain(item) for item in value]
+        case bytes():
+            return to_hex(value)
+    keeps = value is None or isinstance(value, str | float) or (isinstance(value, int) and value < JSON_INTEGER_END)
+    return value if keeps else str(value)
