@@ -26,9 +26,10 @@ class LinkPlace(msgspec.Struct, frozen=True):
 
 
 class Artifact(msgspec.Struct, frozen=True, rename="camel"):
-    """The parts of a Hardhat artifact that a deployment needs."""
+    """The parts of a Hardhat artifact that a deployment or a reader needs."""
 
     contract_name: str
+    abi: list[dict[str, object]]
     bytecode: str
     link_references: dict[str, dict[str, list[LinkPlace]]]
 
@@ -71,6 +72,14 @@ class Artifacts:
         if path is None:
             raise ConfigError(f"{CORE_PACKAGE} {name}", f"no artifact in {self.node_modules}", "run `make setup`")
         return msgspec.json.decode(path.read_bytes(), type=Artifact)
+
+    def abi(self, name: str) -> list[dict[str, object]]:
+        """Return the interface of a contract, as a JSON value.
+
+        Raises:
+            ConfigError: the package is not installed or has no such contract.
+        """
+        return self.load(name).abi
 
 
 @lru_cache(maxsize=4)

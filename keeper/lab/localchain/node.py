@@ -138,7 +138,7 @@ async def _listening_port(process: asyncio.subprocess.Process, output: IO[bytes]
             break
         await asyncio.sleep(POLL_SECONDS)
     said = _printed(output).decode(errors="replace").strip()[-ERROR_CHARACTERS_MAX:]
-    raise NodeUnreachable("anvil", f"did not start (exit status {process.returncode}): {said}", "run `make setup`")
+    raise NodeUnreachable("anvil", f"did not start (exit status {process.returncode}): {said}")
 
 
 def _printed(output: IO[bytes]) -> bytes:

@@ -86,6 +86,10 @@ def _supplied(position: Position) -> bool:
     return position.supplied > 0
 
 
+def _pledged(position: Position) -> bool:
+    return position.supplied > 0 and position.is_collateral
+
+
 def _owed(position: Position) -> bool:
     return position.debt > 0
 
@@ -179,7 +183,7 @@ def rebalance_stable_rate(chance: random.Random, view: View, user: str) -> Call:
 USER_ACTIONS: tuple[tuple[int, Draw], ...] = (
     (16, supply),
     (14, withdraw),
-    (26, borrow),
+    (32, borrow),
     (11, repay),
     (6, repay_with_a_tokens),
     (8, transfer_a_token),
@@ -198,9 +202,9 @@ def user_action(chance: random.Random, view: View, user: str) -> Action:
 
 def liquidation(chance: random.Random, view: View, user: str, liquidator: str) -> Action:
     """Draw a liquidation of this account: usually a pair it has, a cover from one base unit to the maximum."""
-    sensible = chance.random() < 0.95  # noqa: PLR2004 - a share
+    sensible = chance.random() < 0.9  # noqa: PLR2004 - a share
     debt = _asset(chance, view, user, _owed) if sensible else chance.choice(view.market.assets)
-    collateral = _asset(chance, view, user, _supplied) if sensible else chance.choice(view.market.assets)
+    collateral = _asset(chance, view, user, _pledged) if sensible else chance.choice(view.market.assets)
     cover = UINT256_MAX if chance.random() < 0.35 else part_of(chance, view.position(user, debt).debt)  # noqa: PLR2004 - a share
     asked = LiquidationAsk(
         collateral_asset=collateral.token,

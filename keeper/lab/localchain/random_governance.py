@@ -110,8 +110,8 @@ CHANGES: tuple[tuple[int, Callable[[random.Random, AaveMarket], Change]], ...] =
     (4, _membership),
     (2, _reserve_factor),
     (3, _protocol_fee),
-    (1, _pause),
-    (1, _freeze),
+    (2, _pause),
+    (2, _freeze),
     (4, _category_price),
     (1, _mint_to_treasury),
 )
@@ -134,9 +134,9 @@ def next_prices(chance: random.Random, market: AaveMarket, prices: Mapping[str, 
 
 def _walked(chance: random.Random, asset: Asset, price: int) -> int:
     volatile = asset.symbol in VOLATILE
-    pull = 0.06 * math.log(asset.price / price)
-    jump = chance.choice((-0.15, 0.12)) if volatile and chance.random() < 0.03 else 0.0  # noqa: PLR2004 - a share
-    return max(1, round(price * math.exp(pull + jump + chance.gauss(0, 0.025 if volatile else 0.003))))
+    pull = 0.05 * math.log(asset.price / price)
+    jump = chance.choice((-0.2, 0.15)) if volatile and chance.random() < 0.06 else 0.0  # noqa: PLR2004 - a share
+    return max(1, round(price * math.exp(pull + jump + chance.gauss(0, 0.045 if volatile else 0.003))))
 
 
 def seconds_until_next_block(chance: random.Random) -> int:

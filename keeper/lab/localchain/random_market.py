@@ -53,7 +53,7 @@ TARGETS_MAX = 3
 GOVERNANCE_SHARE = 0.15
 UNDO_SHARE = 0.4
 UNORDERED_SHARE = 0.15
-HEALTHY_TARGET_SHARE = 0.04
+ANY_TARGET_SHARE = 0.06
 LIQUIDATION_TOPIC = "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286"
 
 
@@ -180,10 +180,10 @@ class RandomMarket:
         return actions
 
     def _targets(self) -> list[str]:
-        """Draw whom to liquidate: some of the unhealthy, now and then somebody healthy."""
-        unhealthy = [user for user in self.users if self._accounts[user].health_wad < ONE_WAD]
+        """Draw whom to liquidate: some of the unhealthy that have collateral, now and then anybody."""
+        unhealthy = [user for user in self.users if _can_be_liquidated(self._accounts[user])]
         targets = self._chance.sample(unhealthy, min(len(unhealthy), self._chance.randint(1, TARGETS_MAX)))
-        if self._chance.random() < HEALTHY_TARGET_SHARE:
+        if self._chance.random() < ANY_TARGET_SHARE:
             targets.append(self._chance.choice(self._borrowers))
         return targets
 
@@ -231,6 +231,10 @@ class RandomMarket:
             seized,
             reason,
         )
+
+
+def _can_be_liquidated(account: AccountData) -> bool:
+    return account.health_wad < ONE_WAD and account.collateral_base > 0
 
 
 @asynccontextmanager
