@@ -244,7 +244,7 @@ async def random_market(
     """Open a whale and borrowers on a fresh market and hold the node's mining still while the market is driven.
 
     Args:
-        rpc: The node; nobody else may send to it or mine on it meanwhile.
+        rpc: A node that does not mine by the clock; nobody else may send to it or mine on it meanwhile.
         market: A market nobody uses yet.
         seed: Fixes every choice.
         borrowers: How many accounts act.
