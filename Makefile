@@ -29,7 +29,8 @@ check: setup   ## what CI runs
 	$(PYTEST) -s -m soak
 
 bench: setup   ## measure; writes bench-out.json
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench >bench-out.json
+	@cat bench-out.json
 
 fmt: setup     ## format and fix what can be fixed
 	$(BIN)/ruff format .

@@ -21,7 +21,7 @@ FILE_LINES_MAX = 400
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK"]) + r")\b")
 # Put together from parts, so that this file itself does not match.
-MACHINE_PATH = re.compile(r"""(?<![\w.:/~}])/(?:""" + "tmp|work|root|farm" + r""")(?:[/"'\s`]|$)""")
+MACHINE_PATH = re.compile(r"""(?<![\w.~}])/(?:""" + "tmp|work|root|farm" + r""")(?:[/"'\s`:,;)\]]|$)""")
 REGISTRY = re.compile(
     "|".join(["index" + "-url", "find" + "-links", "registry" + r"\.npmjs", r"pypi\." + "org", "pythonhosted" + r"\."])
 )
