@@ -1,0 +1,205 @@
+"""A frame: all records that were committed together, and the unit of everything that can go wrong.
+
+Durability costs one fsync whatever the size, so records travel to the disk in frames: one msgpack list, compressed when
+that pays, with the spans a reader needs to find it. A frame is whole or absent, so a group of records that one append
+handed over is whole or absent too, and is never divided between frames.
+
+Each frame's hash covers the hash before it, every field of its header (codec and spans included) and its payload as
+stored. So one comparison, made before anything is decompressed or decoded, proves that a frame is the one that was
+written, in the place where it was written, with nothing missing before it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+import zstandard
+
+from keeper.core.codec import AnyBody, Record, decoder, encoder
+from keeper.core.errors import JournalDamaged, invariant
+from keeper.core.facts import BlockApplied, BlockFinalized, BlockReverted, BlocksBackfilled
+from keeper.core.ids import HASH_LENGTH, Hash32
+from keeper.journal.upcast import Upcasts, upgrade_records
+
+CODEC_PLAIN = 0
+CODEC_ZSTD = 1
+COMPRESS_BYTES_MIN = 512
+"""Below this, compressing costs more than the page it saves."""
+ZSTD_LEVEL = 1
+NO_BLOCK = -1
+"""The block span of a frame without blocks."""
+
+RESTORE = "restore the file from a copy; do not edit or skip records"
+
+
+class Header(NamedTuple):
+    """What a frame holds: inclusive spans. Blocks are of any chain in the journal, :data:`NO_BLOCK` for none."""
+
+    first_sequence: int
+    last_sequence: int
+    first_unix_ms: int
+    last_unix_ms: int
+    first_block: int
+    last_block: int
+    codec: int
+
+
+class Frame(NamedTuple):
+    """A header, the hash that seals it to its predecessor, and the payload as stored."""
+
+    header: Header
+    hash: Hash32
+    payload: bytes
+
+
+class Group(NamedTuple):
+    """The records of one append, encoded, waiting for a frame. ``body`` is a msgpack list without its head."""
+
+    first_sequence: int
+    last_sequence: int
+    unix_ms: int
+    first_block: int
+    last_block: int
+    body: bytes
+
+    @property
+    def record_count(self) -> int:
+        """Return how many records the group holds."""
+        return self.last_sequence - self.first_sequence + 1
+
+
+_HEADER = struct.Struct(">7q")
+_ENCODER = encoder()
+_RECORDS = decoder(list[Record])
+
+_BLOCK_SPANS: dict[type, Callable[[Any], tuple[int, int]]] = {
+    BlockApplied: lambda fact: (fact.header.number, fact.header.number),
+    BlocksBackfilled: lambda fact: (fact.first, fact.last.number),
+    BlockReverted: lambda fact: (fact.number, fact.number),
+    BlockFinalized: lambda fact: (fact.number, fact.number),
+}
+
+
+def encode_group(bodies: Sequence[tuple[AnyBody, int]], first_sequence: int, unix_ms: int) -> Group:
+    """Encode ``(body, cause)`` pairs as records with consecutive sequences."""
+    invariant(bodies, "journal", "an append without records")
+    records = [Record(sequence, unix_ms, cause, body) for sequence, (body, cause) in enumerate(bodies, first_sequence)]
+    packed = _ENCODER.encode(records)
+    first_block, last_block = _block_span(bodies)
+    return Group(
+        first_sequence,
+        first_sequence + len(records) - 1,
+        unix_ms,
+        first_block,
+        last_block,
+        packed[len(_list_head(len(records))) :],
+    )
+
+
+def _block_span(bodies: Sequence[tuple[AnyBody, int]]) -> tuple[int, int]:
+    spans = [_BLOCK_SPANS[type(body)](body) for body, _ in bodies if type(body) in _BLOCK_SPANS]
+    if not spans:
+        return NO_BLOCK, NO_BLOCK
+    return min(first for first, _ in spans), max(last for _, last in spans)
+
+
+def _list_head(count: int) -> bytes:
+    """Return the msgpack head of a list of ``count`` items (fixarray, array 16, array 32)."""
+    if count < 1 << 4:
+        return bytes((0x90 | count,))
+    if count < 1 << 16:
+        return b"\xdc" + count.to_bytes(2, "big")
+    return b"\xdd" + count.to_bytes(4, "big")
+
+
+class FrameSealer:
+    """Turns groups into frames, each sealed to the one before. Not for use from two threads at once.
+
+    Args:
+        tip: The hash of the last frame, or of the journal's birth.
+    """
+
+    def __init__(self, tip: Hash32) -> None:
+        self.tip = tip
+        self._compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+
+    def seal(self, groups: Sequence[Group]) -> Frame:
+        """Return the next frame."""
+        packed = b"".join([_list_head(sum(group.record_count for group in groups)), *(group.body for group in groups)])
+        codec, payload = CODEC_PLAIN, packed
+        if len(packed) >= COMPRESS_BYTES_MIN:
+            codec, payload = CODEC_ZSTD, self._compressor.compress(packed)
+        header = _header(groups, codec)
+        self.tip = frame_hash(self.tip, header, payload)
+        return Frame(header, self.tip, payload)
+
+
+def _header(groups: Sequence[Group], codec: int) -> Header:
+    blocks = [block for group in groups for block in group[3:5] if block != NO_BLOCK]
+    return Header(
+        groups[0].first_sequence,
+        groups[-1].last_sequence,
+        min(group.unix_ms for group in groups),
+        max(group.unix_ms for group in groups),
+        min(blocks, default=NO_BLOCK),
+        max(blocks, default=NO_BLOCK),
+        codec,
+    )
+
+
+def frame_hash(previous: Hash32, header: Header, payload: bytes) -> Hash32:
+    """Return blake2b-256 of the hash before, the header's fields as big-endian 64-bit integers, and the payload."""
+    digest = blake2b(previous, digest_size=HASH_LENGTH)
+    digest.update(_HEADER.pack(*header))
+    digest.update(payload)
+    return Hash32(digest.digest())
+
+
+def check_frame(frame: Frame, previous: Hash32, first_sequence: int, where: str) -> None:
+    """Prove that a frame follows ``previous`` and starts at ``first_sequence``.
+
+    Raises:
+        JournalDamaged: it does not; names the sequence.
+    """
+    header = frame.header
+    if header.first_sequence != first_sequence:
+        raise JournalDamaged(where, f"records from sequence {first_sequence} are missing", RESTORE)
+    if frame_hash(previous, header, frame.payload) != frame.hash:
+        raise JournalDamaged(where, f"the frame at sequence {first_sequence} is not what was written", RESTORE)
+
+
+class FrameDecoder:
+    """Decodes checked frames, upgrading old records through one table.
+
+    Args:
+        upcasts: How old tags are read.
+        where: The journal's name, for errors.
+    """
+
+    def __init__(self, upcasts: Upcasts, where: str) -> None:
+        self._upcasts = upcasts
+        self._where = where
+        self._decompressor = zstandard.ZstdDecompressor()
+
+    def decode(self, frame: Frame) -> list[Record]:
+        """Return the records of a frame whose hash was checked.
+
+        Raises:
+            JournalForeign: a record of a newer version, or of no version this program knows.
+            JournalDamaged: the records are not numbered as the frame says.
+        """
+        packed = frame.payload
+        if frame.header.codec == CODEC_ZSTD:
+            packed = self._decompressor.decompress(packed)
+        try:
+            records: list[Record] = _RECORDS.decode(packed)
+        except msgspec.ValidationError:  # the fast path knows current tags only
+            records = upgrade_records(packed, self._upcasts)
+        first, last = frame.header[:2]
+        if [record.sequence for record in records] != list(range(first, last + 1)):
+            raise JournalDamaged(self._where, f"the records of the frame at sequence {first} are misnumbered", RESTORE)
+        return records
