@@ -391,6 +391,19 @@ class TestRefusal:
             "write for example gas_price_gwei_max = 200 (gwei: the highest fee per gas)"
         )
 
+    def test_finest_gas_price(self) -> None:
+        """A gas price is a whole number of wei: one is accepted, a tenth is not."""
+        assert load(LIMITS__GAS_PRICE_GWEI_MAX="0.000000001").limits.gas_price_gwei_max == Decimal("1e-9")
+        assert "has more than 9 digits after the point" in refusal(LIMITS__GAS_PRICE_GWEI_MAX="0.0000000001")
+
+    def test_too_large(self) -> None:
+        """A limit that large is a typing error."""
+        assert refusal(LIMITS__SPEND_USD_PER_HOUR_MAX="1e19") == (
+            'KEEPER__LIMITS__SPEND_USD_PER_HOUR_MAX: limits.spend_usd_per_hour_max = "1e19": '
+            "must be a finite number below 1e19; "
+            "write for example spend_usd_per_hour_max = 1_000_000 (USD: repaid in any hour, all signers together)"
+        )
+
     def test_not_a_number(self) -> None:
         """Infinity is no limit."""
         assert refusal(with_line("spend_usd_per_hour_max = inf", "limits")) == (
