@@ -1,0 +1,1 @@
+"""The deterministic heart: facts in, decisions out. No I/O, no clock, no chance."""

@@ -1,0 +1,128 @@
+"""What the engine knows of a chain: the newest blocks, what is final, when the head last moved.
+
+The follower is the one that walks headers; the engine checks that what it was given is a chain and stops otherwise.
+Headers are kept back to the finalised block, and at least :data:`RECENT_BLOCKS_MIN` of them, so that any block that
+can still be abandoned can be.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from keeper.core.errors import FinalityViolated, invariant
+from keeper.core.facts import BlockHeader, BlocksBackfilled
+from keeper.core.ids import Hash32, to_hex
+
+RECENT_BLOCKS_MIN = 256
+
+
+class ChainState(msgspec.Struct):
+    """One followed chain. ``headers`` are newest last; ``head_seen_ms`` is when a block at the head came last."""
+
+    chain_id: int
+    headers: list[BlockHeader] = []
+    finalized_number: int = 0
+    behind_blocks: int = 0
+    head_seen_ms: int = 0
+
+    @property
+    def tip(self) -> BlockHeader | None:
+        """The newest block, or ``None`` before the first."""
+        return self.headers[-1] if self.headers else None
+
+    @property
+    def recent(self) -> list[tuple[int, Hash32]]:
+        """Number and hash of the blocks held, newest last."""
+        return [(header.number, header.hash) for header in self.headers]
+
+    @property
+    def tip_number(self) -> int:
+        """The newest block's number.
+
+        Raises:
+            InvariantBroken: no block was applied yet.
+        """
+        invariant(self.headers, f"chain {self.chain_id}", "has no block yet")
+        return self.headers[-1].number
+
+    def apply(self, header: BlockHeader, behind_blocks: int, elapsed_ms: int) -> None:
+        """Take the next block, whose parent must be the tip."""
+        tip = self.tip
+        follows = tip is None or (header.parent_hash, header.number) == (tip.hash, tip.number + 1)
+        invariant(follows, f"block {header.number} of chain {self.chain_id}", "does not follow the tip")
+        self.headers.append(header)
+        self.behind_blocks = behind_blocks
+        if behind_blocks == 0:
+            self.head_seen_ms = elapsed_ms
+
+    def backfill(self, fact: BlocksBackfilled) -> None:
+        """Take a complete range of final blocks that starts right after the tip."""
+        tip = self.tip
+        invariant(
+            tip is None or fact.first == tip.number + 1,
+            f"range {fact.first} to {fact.last.number} of chain {self.chain_id}",
+            "does not follow the tip",
+        )
+        self.headers = [fact.last]
+        self.behind_blocks = fact.behind_blocks
+        self.finalized_number = max(self.finalized_number, fact.last.number)
+
+    def revert(self, number: int, block_hash: Hash32) -> None:
+        """Give up the tip.
+
+        Raises:
+            FinalityViolated: the block is final, or all that is known of the chain.
+            InvariantBroken: it is not the tip.
+        """
+        if number <= self.finalized_number or len(self.headers) == 1:
+            raise FinalityViolated(
+                f"block {number} {to_hex(block_hash)} of chain {self.chain_id}",
+                "was abandoned by the chain after it was final",
+                "check the providers before anything is signed again",
+            )
+        tip = self.tip
+        is_tip = tip is not None and (tip.number, tip.hash) == (number, block_hash)
+        invariant(is_tip, f"block {number} of chain {self.chain_id}", "was reverted but is not the tip")
+        self.headers.pop()
+
+    def finalize(self, number: int, block_hash: Hash32) -> bool:
+        """Move finality forward; ``False`` when it is already there.
+
+        Raises:
+            FinalityViolated: another block of that number is held.
+        """
+        if number <= self.finalized_number:
+            return False
+        invariant(number <= self.tip_number, f"block {number} of chain {self.chain_id}", "is final but not applied")
+        held = self._hash_at(number)
+        if held is not None and held != block_hash:
+            raise FinalityViolated(
+                f"block {number} of chain {self.chain_id}",
+                f"is final as {to_hex(block_hash)} but is held as {to_hex(held)}",
+                "check the providers before anything is signed again",
+            )
+        self.finalized_number = number
+        self._forget()
+        return True
+
+    def is_canonical(self, number: int, block_hash: Hash32) -> bool:
+        """Tell whether the chain holds this block. Blocks older than what is held are final and taken as told."""
+        if not self.headers or number > self.headers[-1].number:
+            return False
+        if number < self.headers[0].number:
+            return number <= self.finalized_number
+        return self._hash_at(number) == block_hash
+
+    def is_stale(self, elapsed_ms: int, stale_after_seconds: int) -> bool:
+        """Tell whether no block at the head arrived for too long."""
+        return elapsed_ms - self.head_seen_ms > stale_after_seconds * 1000
+
+    def _hash_at(self, number: int) -> Hash32 | None:
+        index = number - self.headers[0].number
+        return self.headers[index].hash if 0 <= index < len(self.headers) else None
+
+    def _forget(self) -> None:
+        spare = max(0, len(self.headers) - RECENT_BLOCKS_MIN)
+        keep_from = min(spare, self.finalized_number - self.headers[0].number)
+        if keep_from > 0:
+            del self.headers[:keep_from]

@@ -1,0 +1,76 @@
+"""The health map: what every account with debt was last found to be, and the decision when that changes.
+
+An account without debt is healthy by definition, so it is not in the map, appears as ``healthy`` before its first entry
+and leaves as ``healthy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from keeper.core.decisions import HealthChanged
+from keeper.core.ids import Address
+from keeper.core.units import BaseAmount
+from keeper.core.venue import AccountMargin, Health, Ledger, Status
+
+LAGS = "watermark lags"
+
+AccountKey = tuple[str, Address]
+
+
+class HealthMap:
+    """The last margin of each account with debt, by (venue, account), in the order of classification."""
+
+    def __init__(self, margins: Iterable[AccountMargin] = ()) -> None:
+        self.margins: dict[AccountKey, AccountMargin] = {(margin.venue, margin.account): margin for margin in margins}
+
+    def classify(self, ledger: Ledger, block_number: int) -> list[HealthChanged]:
+        """Classify every account of a venue at the current block; accounts that lost all debt leave."""
+        found = {(ledger.name, account): ledger.margin(account) for account in ledger.accounts()}
+        left = [key for key in self.margins if key[0] == ledger.name and key not in found]
+        changes = [self._leave(key, ledger, block_number) for key in sorted(left)]
+        changes += [self._enter(key, margin, block_number) for key, margin in found.items()]
+        return [change for change in changes if change is not None]
+
+    def blind(self, venue: str, block_number: int) -> list[HealthChanged]:
+        """Make every account of a venue ``Unknown``: nothing was heard of its chain for too long."""
+        unknown = Health(Status.UNKNOWN, LAGS)
+        known = [
+            (key, margin)
+            for key, margin in sorted(self.margins.items(), key=lambda entry: entry[0])
+            if key[0] == venue and margin.health.status is not Status.UNKNOWN
+        ]
+        changes = [
+            self._enter(key, msgspec.structs.replace(margin, health=unknown, health_wad=None), block_number)
+            for key, margin in known
+        ]
+        return [change for change in changes if change is not None]
+
+    def at_risk(self, venue: str) -> list[AccountMargin]:
+        """Return a venue's liquidatable accounts, in order of account."""
+        return [
+            margin
+            for key, margin in sorted(self.margins.items(), key=lambda entry: entry[0])
+            if key[0] == venue and margin.health.status is Status.LIQUIDATABLE
+        ]
+
+    def _enter(self, key: AccountKey, margin: AccountMargin, block_number: int) -> HealthChanged | None:
+        known = self.margins.get(key)
+        previous = known.health.status if known is not None else Status.HEALTHY
+        self.margins[key] = margin
+        return _change(margin, previous, block_number)
+
+    def _leave(self, key: AccountKey, ledger: Ledger, block_number: int) -> HealthChanged | None:
+        previous = self.margins.pop(key)
+        margin = msgspec.structs.replace(
+            ledger.margin(key[1]), health=Health(Status.HEALTHY), health_wad=None, debt_base=BaseAmount(0)
+        )
+        return _change(margin, previous.health.status, block_number)
+
+
+def _change(margin: AccountMargin, previous: Status, block_number: int) -> HealthChanged | None:
+    if margin.health.status is previous:
+        return None
+    return HealthChanged(margin, previous.value, block_number)

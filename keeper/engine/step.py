@@ -1,0 +1,275 @@
+"""The engine: a pure, synchronous fold. One fact in, the decisions that follow from it out.
+
+It has no I/O, no clock and no chance, so live operation, replay and simulation are the same code. What it knows of
+time, prices, receipts and the operator's wishes arrived as facts; what it decides is a function of those and of nothing
+else.
+
+A block is folded by every venue of its chain, observed liquidations advance our own intents, and only when no later
+block is known are accounts classified and strategies asked. A reorg takes blocks back, newest first; the health map is
+computed again at the next head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+from keeper.core.decisions import AnyDecision, HealthChanged, LiquidationObserved
+from keeper.core.errors import invariant
+from keeper.core.facts import (
+    AnyFact,
+    AttemptPrepared,
+    AttemptSent,
+    BackfilledBlock,
+    BlockApplied,
+    BlockFinalized,
+    BlockHeader,
+    BlockReverted,
+    BlocksBackfilled,
+    ClockTicked,
+    IntentDropped,
+    KillSwitchChanged,
+    PreflightSeen,
+    RawLog,
+    ReceiptSeen,
+    RunStarted,
+    RunStopped,
+    SignerRead,
+)
+from keeper.core.ids import Address, Hash32
+from keeper.core.runconfig import RunConfig
+from keeper.core.venue import AccountMargin, Ledger
+from keeper.engine.book import IntentBook
+from keeper.engine.chain_state import ChainState
+from keeper.engine.deciding import Head
+from keeper.engine.running import configure
+from keeper.engine.state import ENGINE_VERSION, EngineState, OpenLedger, dump_state, load_state
+from keeper.engine.view import Decide
+
+__all__ = ["ENGINE_VERSION", "Engine"]
+
+
+class Engine:
+    """The deterministic heart.
+
+    Args:
+        open_ledger: Opens an empty ledger of a venue.
+        strategies: The decider of each kind of strategy, by the tag of its configuration.
+    """
+
+    def __init__(self, open_ledger: OpenLedger, strategies: Mapping[str, Decide]) -> None:
+        self._open_ledger = open_ledger
+        self._strategies = strategies
+        self._state = EngineState()
+        self._handlers: dict[type, Callable[[Any], Iterable[AnyDecision]]] = {
+            RunStarted: self._run_started,
+            RunStopped: self._run_stopped,
+            BlocksBackfilled: self._blocks_backfilled,
+            BlockApplied: self._block_applied,
+            BlockReverted: self._block_reverted,
+            BlockFinalized: self._block_finalized,
+            ClockTicked: self._clock_ticked,
+            KillSwitchChanged: self._kill_switch_changed,
+            SignerRead: self._signer_read,
+            PreflightSeen: self._preflight_seen,
+            AttemptPrepared: self._attempt_prepared,
+            AttemptSent: self._attempt_sent,
+            ReceiptSeen: self._receipt_seen,
+            IntentDropped: self._intent_dropped,
+        }
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the last fact stepped, zero before the first."""
+        return self._state.sequence
+
+    @property
+    def config(self) -> RunConfig | None:
+        """The current run's configuration, ``None`` before the first ``RunStarted``."""
+        return self._state.config
+
+    @property
+    def chains(self) -> Mapping[int, ChainState]:
+        """Every configured chain, by id."""
+        return self._state.chains
+
+    @property
+    def ledgers(self) -> Mapping[str, Ledger]:
+        """Every configured venue, by name."""
+        return self._state.ledgers
+
+    @property
+    def intents(self) -> IntentBook:
+        """The intents that have not ended, their attempts and their slots."""
+        return self._state.intents
+
+    @property
+    def margins(self) -> Mapping[tuple[str, Address], AccountMargin]:
+        """Every account with debt as last classified, by (venue, account)."""
+        return self._state.health.margins
+
+    @property
+    def wallets(self) -> Mapping[tuple[int, str], SignerRead]:
+        """The last reading of every signer, by (chain id, signer)."""
+        return self._state.wallets
+
+    @property
+    def kill_switch_armed(self) -> bool:
+        """Whether the operator's kill switch is armed."""
+        return self._state.kill_switch_armed
+
+    def step(self, fact: AnyFact, sequence: int) -> tuple[AnyDecision, ...]:
+        """Fold one fact and return what follows from it, in a fixed order.
+
+        Args:
+            fact: What was observed.
+            sequence: Its place in the journal, higher than that of any fact before.
+
+        Raises:
+            InvariantBroken: the fact cannot follow the ones before it: our own bug.
+            FinalityViolated: a final block was replaced.
+            ConfigError: a ``RunStarted`` whose configuration this journal cannot go on under; nothing has changed.
+        """
+        invariant(sequence > self._state.sequence, f"fact {sequence}", f"does not follow {self._state.sequence}")
+        decisions = tuple(self._handlers[type(fact)](fact))
+        self._state.sequence = sequence
+        return decisions
+
+    def snapshot(self) -> bytes:
+        """Return the whole state in canonical bytes."""
+        return dump_state(self._state)
+
+    def load(self, raw: bytes) -> None:
+        """Replace the state by a snapshot.
+
+        Raises:
+            JournalDamaged: the bytes are not a snapshot.
+            JournalForeign: the snapshot is of another engine version.
+        """
+        self._state = load_state(raw, self._open_ledger)
+
+    def state_hash(self) -> Hash32:
+        """Return blake2b-256 of the snapshot: equal on every machine that stepped the same facts."""
+        return Hash32(blake2b(self.snapshot(), digest_size=32).digest())
+
+    # Runs and time.
+
+    def _run_started(self, fact: RunStarted) -> list[AnyDecision]:
+        configure(self._state, fact.config, self._open_ledger)
+        self._state.refusals.clear()
+        self._state.clock.tick(fact.unix_ms)
+        return [*self._state.intents.restart(), *self._blind_stale()]
+
+    def _run_stopped(self, _: RunStopped) -> tuple[AnyDecision, ...]:
+        return ()
+
+    def _clock_ticked(self, fact: ClockTicked) -> list[HealthChanged]:
+        self._state.clock.tick(fact.unix_ms)
+        return self._blind_stale()
+
+    def _kill_switch_changed(self, fact: KillSwitchChanged) -> tuple[AnyDecision, ...]:
+        self._state.kill_switch_armed = fact.armed
+        return ()
+
+    def _blind_stale(self) -> list[HealthChanged]:
+        """Make the accounts of chains unknown whose head has not moved for too long."""
+        state = self._state
+        changes: list[HealthChanged] = []
+        for spec in state.run.chains:
+            chain = state.chain(spec.chain_id)
+            if chain.tip is not None and chain.is_stale(state.clock.elapsed_ms, spec.stale_after_seconds):
+                for ledger in state.ledgers_of(spec.chain_id):
+                    changes += state.health.blind(ledger.name, chain.tip.number)
+        return changes
+
+    # The chain.
+
+    def _blocks_backfilled(self, fact: BlocksBackfilled) -> list[AnyDecision]:
+        chain = self._state.chain(fact.chain_id)
+        chain.backfill(fact)
+        decisions: list[AnyDecision] = []
+        for block in fact.blocks:
+            decisions += self._fold(fact.chain_id, block, block.logs)
+        ends_with_logs = bool(fact.blocks) and fact.blocks[-1].number == fact.last.number
+        for ledger in self._state.ledgers_of(fact.chain_id):
+            if not ends_with_logs:
+                ledger.begin_block(fact.last)
+            ledger.apply_reads(fact.reads)
+        return decisions + self._finalize(chain)
+
+    def _block_applied(self, fact: BlockApplied) -> list[AnyDecision]:
+        chain = self._state.chain(fact.chain_id)
+        chain.apply(fact.header, fact.behind_blocks, self._state.clock.elapsed_ms)
+        decisions = self._fold(fact.chain_id, fact.header, fact.logs)
+        for ledger in self._state.ledgers_of(fact.chain_id):
+            ledger.apply_reads(fact.reads)
+        return decisions if fact.behind_blocks else decisions + self._at_head(fact.chain_id, fact.header)
+
+    def _block_reverted(self, fact: BlockReverted) -> list[AnyDecision]:
+        self._state.chain(fact.chain_id).revert(fact.number, fact.hash)
+        for ledger in self._state.ledgers_of(fact.chain_id):
+            ledger.undo_block(fact.number)
+        return [*self._state.intents.revert_block(fact.chain_id, fact.number)]
+
+    def _block_finalized(self, fact: BlockFinalized) -> list[AnyDecision]:
+        chain = self._state.chain(fact.chain_id)
+        return self._finalize(chain) if chain.finalize(fact.number, fact.hash) else []
+
+    def _finalize(self, chain: ChainState) -> list[AnyDecision]:
+        for ledger in self._state.ledgers_of(chain.chain_id):
+            ledger.forget_undo(chain.finalized_number)
+        return [*self._state.intents.finalize(chain.chain_id, chain.finalized_number, chain.tip_number)]
+
+    def _fold(self, chain_id: int, block: BlockHeader | BackfilledBlock, logs: Iterable[RawLog]) -> list[AnyDecision]:
+        """Let every venue fold a block's logs; observed liquidations advance our own intents."""
+        decisions: list[AnyDecision] = []
+        for ledger in self._state.ledgers_of(chain_id):
+            ledger.begin_block(block)
+            for log in logs:
+                seen = ledger.apply_log(log)
+                if seen is not None:
+                    intent_id, advanced = self._state.intents.effect(seen.tx_hash, block.number, block.hash)
+                    self._state.intents.tries.forgive((seen.venue, seen.account))
+                    decisions += [LiquidationObserved(seen, block.number, intent_id), *advanced]
+        return decisions
+
+    def _at_head(self, chain_id: int, header: BlockHeader) -> list[AnyDecision]:
+        """Classify every account with debt, then decide."""
+        decisions: list[AnyDecision] = []
+        for ledger in self._state.ledgers_of(chain_id):
+            decisions += self._state.health.classify(ledger, header.number)
+        return decisions + Head(self._state, chain_id, header).decide(self._strategies)
+
+    # The signer and its transactions.
+
+    def _signer_read(self, fact: SignerRead) -> list[AnyDecision]:
+        self._state.chain(fact.chain_id)
+        self._state.wallets[fact.chain_id, fact.signer] = fact
+        return [*self._state.intents.read_signer(fact)]
+
+    def _preflight_seen(self, fact: PreflightSeen) -> tuple[AnyDecision, ...]:
+        self._state.intents.preflight(fact)
+        return ()
+
+    def _attempt_prepared(self, fact: AttemptPrepared) -> Iterable[AnyDecision]:
+        return self._state.intents.prepare(fact)
+
+    def _attempt_sent(self, fact: AttemptSent) -> Iterable[AnyDecision]:
+        return self._state.intents.answer(fact)
+
+    def _intent_dropped(self, fact: IntentDropped) -> Iterable[AnyDecision]:
+        return self._state.intents.drop(fact)
+
+    def _receipt_seen(self, fact: ReceiptSeen) -> list[AnyDecision]:
+        """Take a receipt if its block is ours; one of a block that we do not hold (yet) is seen again later."""
+        tracked = self._state.intents.tracked(fact.intent_id)
+        if tracked is None:
+            return [*self._state.intents.receipt(fact)]
+        chain = self._state.chain(tracked.intent.chain_id)
+        if not chain.is_canonical(fact.block_number, fact.block_hash):
+            return []
+        decisions: list[AnyDecision] = [*self._state.intents.receipt(fact)]
+        if fact.block_number <= chain.finalized_number:
+            decisions += self._state.intents.finalize(chain.chain_id, chain.finalized_number, chain.tip_number)
+        return decisions

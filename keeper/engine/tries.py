@@ -1,0 +1,60 @@
+"""How often an account was tried in vain, by cause, since anybody last succeeded with it.
+
+The count bounds retries (a simulator that is wrong once is wrong again), and makes the id of the next try differ from
+the last one's although the situation is the same. A liquidation by anybody changes the situation and clears it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from keeper.core.ids import Address
+from keeper.engine.intents import Failure, Subject
+
+
+class Tries(msgspec.Struct):
+    """Failures of one subject, by cause."""
+
+    venue: str
+    account: Address
+    reverted: int = 0
+    preflight: int = 0
+    other: int = 0
+
+    @property
+    def total(self) -> int:
+        """Failures of all causes."""
+        return self.reverted + self.preflight + self.other
+
+    def add(self, failure: Failure, count: int) -> None:
+        """Add failures of a cause, or take some back; never below zero."""
+        setattr(self, failure.value, max(0, getattr(self, failure.value) + count))
+
+
+class TriesBySubject:
+    """The failures of every subject that has any."""
+
+    def __init__(self, entries: list[Tries] | None = None) -> None:
+        self._by_subject = {(entry.venue, entry.account): entry for entry in entries or []}
+
+    def of(self, subject: Subject) -> Tries:
+        """Return the failures of a subject, zero when there are none."""
+        return self._by_subject.get(subject) or Tries(*subject)
+
+    def replace(self, subject: Subject, before: Failure | None, after: Failure | None) -> None:
+        """Count that an intent which had failed as ``before`` has now failed as ``after``."""
+        if before is after:
+            return
+        tries = self._by_subject.setdefault(subject, Tries(*subject))
+        if before is not None:
+            tries.add(before, -1)
+        if after is not None:
+            tries.add(after, 1)
+
+    def forgive(self, subject: Subject) -> None:
+        """Start again: somebody succeeded, or the account has no debt any more."""
+        self._by_subject.pop(subject, None)
+
+    def entries(self) -> list[Tries]:
+        """Return all, sorted by subject."""
+        return [self._by_subject[subject] for subject in sorted(self._by_subject)]

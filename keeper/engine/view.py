@@ -1,0 +1,78 @@
+"""What a strategy sees: the head of one chain, through the eyes of one signer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from keeper.core.decisions import Proposal
+from keeper.core.errors import invariant
+from keeper.core.facts import BlockHeader, SignerRead
+from keeper.core.ids import Address
+from keeper.core.runconfig import ChainSpec, Holding, PartialLiquidationSpec
+from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount
+from keeper.core.venue import AccountMargin, Ledger, StrategyView, VenueView
+from keeper.engine.book import IntentBook
+from keeper.engine.gas import cost_base, gas_price_wei, native_price_base
+
+Decide = Callable[[StrategyView, Sequence[AccountMargin], PartialLiquidationSpec], Iterable[Proposal]]
+"""A strategy. It is consumed one proposal at a time, so that what it sees includes what was just admitted."""
+
+
+class HeadView:
+    """A strategy's view at the head of ``chain``; implements :class:`keeper.core.venue.StrategyView`.
+
+    ``wallet`` is what was last read of the signer. In a dry run without a readable signer the inventory is unlimited,
+    so that it shows what would be done.
+    """
+
+    def __init__(
+        self,
+        chain: ChainSpec,
+        head: BlockHeader,
+        ledgers: Mapping[str, Ledger],
+        book: IntentBook,
+        wallet: SignerRead | None,
+        *,
+        live: bool,
+    ) -> None:
+        self._chain = chain
+        self._head = head
+        self._ledgers = ledgers
+        self._book = book
+        self._wallet = wallet
+        self._live = live
+
+    def venue(self, name: str) -> VenueView:
+        """Return a venue of this chain.
+
+        Raises:
+            InvariantBroken: there is none of that name.
+        """
+        invariant(name in self._ledgers, f"venue {name}", f"is not on chain {self._chain.name}")
+        return self._ledgers[name]
+
+    def inventory(self, token: Address) -> TokenAmount:
+        """Return what the signer holds of a token and no intent in flight has reserved."""
+        if self._wallet is None:
+            return TokenAmount(0 if self._live else UINT256_MAX)
+        return free_inventory(self._wallet, self._book, token)
+
+    def gas_cost_base(self, venue: str, gas: int) -> BaseAmount | None:
+        """Return the cost of that much gas at the head's price; ``None`` when it cannot be valued."""
+        native_base = native_price_base(self._chain, self.venue(venue))
+        return None if native_base is None else cost_base(gas, gas_price_wei(self._head), native_base)
+
+
+def free_inventory(wallet: SignerRead, book: IntentBook, token: Address) -> TokenAmount:
+    """Return the balance of a token less what intents in flight may still take, never below zero."""
+    balance = next((holding.balance for holding in wallet.holdings if holding.token == token), TokenAmount(0))
+    reserved = book.reserved(wallet.chain_id, wallet.signer, token, wallet.block_number)
+    return max(TokenAmount(0), balance - reserved)
+
+
+def holding_of(wallet: SignerRead, token: Address, spender: Address | None) -> Holding | None:
+    """Return a wallet's holding of a token towards one spender, when it was read."""
+    for holding in wallet.holdings:
+        if (holding.token, holding.spender) == (token, spender):
+            return holding
+    return None

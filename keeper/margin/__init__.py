@@ -1,0 +1,1 @@
+"""Margin mathematics that every venue shares: how much to close. Pure integers."""
