@@ -1,0 +1,255 @@
+"""Follows one chain: from hints to facts that are complete, ordered and linked by hash.
+
+For each head: fetch headers backwards by parent hash to the join with what we hold; then for every new block, oldest
+first, its logs by block hash; then, at the head only, the venues' reads and the signers' accounts, pinned to that
+block's hash. All of it goes to the recorder as one group, so that a crash leaves the whole head or nothing of it. In
+the steady state that is one round trip to the node.
+
+Everything for one head comes from one pinned provider. When anything fails the head is tried again as a whole, from
+whichever provider is healthiest then; after that it is given up and the next hint, which polling guarantees, makes up
+for it. Nothing is ever skipped: what is applied always stands on what was applied before.
+
+Far behind (the first start, a long outage), blocks below finality come in ranges instead: :mod:`keeper.chain.backfill`.
+
+Contracts that logs make necessary are watched from the very block that did: its logs are fetched again with them
+before the block is recorded. As the ledgers learn of them only when the engine has stepped that group, the follower
+waits for it in that case, so that the next reads are asked with the ledgers up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Never, TypeVar
+
+from keeper.chain.backfill import Backfill
+from keeper.chain.heads import HeadSlot
+from keeper.chain.pool import ProviderPool
+from keeper.chain.retry import OnError, RetryPolicy, ignore, retrying
+from keeper.chain.source import BlockSource
+from keeper.chain.watch import DISCOVERY_ROUNDS_MAX, Watch
+from keeper.chain.window import BLOCKS_MAX, Branch, Window
+from keeper.chain.wire import HeadHint
+from keeper.core.errors import InvariantBroken, NodeError, RetryLater
+from keeper.core.facts import (
+    AnyFact,
+    BlockApplied,
+    BlockFinalized,
+    BlockHeader,
+    BlockReverted,
+    RawLog,
+    SignerRead,
+)
+from keeper.core.ports import Clock, Recorder
+
+Result = TypeVar("Result")
+Observe = Callable[[BlockHeader], Awaitable[Sequence[SignerRead]]]
+"""Reads the signers' accounts at a head."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowerOptions:
+    """How a chain is followed.
+
+    Attributes:
+        finality_depth_blocks: Blocks this far below the head are final; ``None`` takes the chain's ``finalized`` tag.
+        gap_blocks_max: A head further away than this is approached by ranges first, as far as finality allows.
+        range_blocks_max: The ceiling of such a range.
+        group_blocks_max: Blocks recorded at once after a gap.
+        read_every_block: Make the venues' reads at every block, not only at the head (for tests of exactness).
+        retry: How a head or range that failed is tried again.
+    """
+
+    finality_depth_blocks: int | None = None
+    gap_blocks_max: int = 256
+    range_blocks_max: int = 2000
+    group_blocks_max: int = 64
+    read_every_block: bool = False
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+async def observe_nobody(_: BlockHeader) -> Sequence[SignerRead]:
+    """Read no signer."""
+    return ()
+
+
+class Follower:
+    """Turns head hints of one chain into recorded facts.
+
+    Args:
+        chain_id: The chain's id, for the facts.
+        pool: Where blocks come from.
+        watch: Which logs and reads the ledgers want.
+        recorder: Where facts go.
+        clock: Paces retries.
+        window: What the journal already holds.
+        options: How to follow.
+        observe: Reads the signers' accounts at a head.
+        on_error: Told of each failure that was survived.
+    """
+
+    def __init__(
+        self,
+        chain_id: int,
+        pool: ProviderPool,
+        watch: Watch,
+        recorder: Recorder,
+        clock: Clock,
+        window: Window,
+        options: FollowerOptions | None = None,
+        observe: Observe = observe_nobody,
+        on_error: OnError = ignore,
+    ) -> None:
+        self.window = window
+        self._chain_id = chain_id
+        self._pool = pool
+        self._watch = watch
+        self._recorder = recorder
+        self._clock = clock
+        self._options = options or FollowerOptions()
+        self._observe = observe
+        self._on_error = on_error
+        self._backfill = Backfill(
+            chain_id,
+            pool,
+            watch,
+            clock,
+            blocks_max=self._options.range_blocks_max,
+            policy=self._options.retry,
+            on_error=on_error,
+        )
+
+    async def run(self, slot: HeadSlot) -> Never:
+        """Follow the hints of a slot until cancelled.
+
+        Raises:
+            Halt: a final block was replaced, or the journal stopped.
+            ConfigError: a provider serves another chain.
+        """
+        while True:
+            await self.follow(await slot.wait_hint())
+
+    async def follow(self, hint: HeadHint) -> None:
+        """Record what one head changes; nothing when it is stale. A failure is reported and leaves all as it was.
+
+        Raises:
+            Halt: a final block was replaced, or the journal stopped.
+            ConfigError: a provider serves another chain.
+        """
+        try:
+            if hint.number - self.window.next_number >= self._options.gap_blocks_max:
+                await self._catch_up(hint)
+            await self._retrying(partial(self._advance, hint))
+        except (NodeError, RetryLater) as error:
+            self._on_error(error)
+
+    async def _retrying(self, operation: Callable[[], Awaitable[Result]]) -> Result:
+        return await retrying(operation, self._options.retry, self._clock, self._on_error)
+
+    async def _advance(self, hint: HeadHint) -> None:
+        if self.window.is_stale(hint.number, hint.hash):
+            return
+        with self._pool.pinned() as node:
+            source = BlockSource(node, self._pool.another(node), self._watch)
+            finality_tag = self._options.finality_depth_blocks is None
+            await source.prefetch(hint, self._gap(hint), finality=finality_tag)
+            head = await source.header(hint.number, hint.hash)
+            await self._emit(source, await self._walk(source, head))
+
+    def _gap(self, hint: HeadHint) -> range:
+        """Return the numbers between our tip and a head, when that many may still change."""
+        gap = range(self.window.next_number, hint.number)
+        if len(gap) >= BLOCKS_MAX:
+            reason = f"{len(gap)} blocks before it are not final; at most {BLOCKS_MAX} are followed unfinalised"
+            raise RetryLater(f"head {hint.number}", reason, "set the chain's finality to a depth in blocks")
+        return gap
+
+    async def _walk(self, source: BlockSource, head: BlockHeader) -> Branch:
+        """Fetch headers backwards by parent hash to the join."""
+        walked = [head]
+        while not self.window.joins(walked[-1]):
+            walked.append(await source.header(walked[-1].number - 1, walked[-1].parent_hash))
+        return self.window.branch(walked)
+
+    async def _emit(self, source: BlockSource, branch: Branch) -> None:
+        """Record a branch in groups; the first one carries all that is abandoned."""
+        facts = self._reverted(branch)
+        head = branch.applied[-1]
+        for start in range(0, len(branch.applied), self._options.group_blocks_max):
+            part = branch.applied[start : start + self._options.group_blocks_max]
+            logs, discovered = await self._complete_logs(source, part)
+            facts += await self._applied(source, part, logs, head)
+            window = self.window.extended(part)
+            if part[-1] is head:
+                window, final = self._finalized(window, source, head)
+                facts += final
+            await (self._recorder.record if discovered else self._recorder.submit)(facts)
+            self.window = window
+            facts = []
+
+    def _reverted(self, branch: Branch) -> list[AnyFact]:
+        return [BlockReverted(self._chain_id, number, block_hash) for number, block_hash in branch.reverted]
+
+    async def _complete_logs(
+        self, source: BlockSource, headers: Sequence[BlockHeader]
+    ) -> tuple[list[tuple[RawLog, ...]], bool]:
+        """Return the logs of blocks, with those of every contract they made necessary, and whether they did."""
+        for discoveries in range(DISCOVERY_ROUNDS_MAX):
+            logs = await source.logs(headers)
+            if not self._watch.discover([log for block in logs for log in block]):
+                return logs, discoveries > 0
+            source.forget_logs()
+        raise InvariantBroken(f"block {headers[0].number}", "discovery does not come to an end")
+
+    async def _applied(
+        self, source: BlockSource, part: Sequence[BlockHeader], logs: Sequence[tuple[RawLog, ...]], head: BlockHeader
+    ) -> list[AnyFact]:
+        facts: list[AnyFact] = []
+        seen: list[RawLog] = []
+        for header, block_logs in zip(part, logs, strict=True):
+            seen += block_logs
+            wanted = self._watch.reads(seen) if header is head or self._options.read_every_block else ()
+            reads = await source.reads(header.hash, wanted)
+            if header is head:
+                facts += await self._observe(header)
+            facts.append(BlockApplied(self._chain_id, header, block_logs, reads, head.number - header.number))
+        return facts
+
+    def _finalized(self, window: Window, source: BlockSource, head: BlockHeader) -> tuple[Window, list[BlockFinalized]]:
+        """Move finality as far as the chain or the depth says; it never goes back."""
+        depth = self._options.finality_depth_blocks
+        final = source.finalized if depth is None else (head.number - depth, None)
+        moved = None if final is None else window.finalized_at(*final)
+        if moved is None or final is None:
+            return window.pruned(), []
+        return moved, [BlockFinalized(self._chain_id, final[0], window.hashes[final[0]])]
+
+    async def _catch_up(self, hint: HeadHint) -> None:
+        """Record the final blocks that we miss, in ranges, on the branch that became final."""
+        last, branch = await self._retrying(partial(self._approach, hint))
+        if branch is None:
+            return
+        facts = self._reverted(branch)
+        first = branch.applied[0]
+        async for found in self._backfill.ranges(first.number, last, parent=first.parent_hash, head_number=hint.number):
+            number, block_hash = found.last.number, found.last.hash
+            await self._recorder.record([*facts, found, BlockFinalized(self._chain_id, number, block_hash)])
+            self.window = Window(self.window.start, {number: block_hash}, number)
+            facts = []
+
+    async def _approach(self, hint: HeadHint) -> tuple[int, Branch | None]:
+        """Return the newest final block, and how the final branch leaves ours; ``None`` when we hold that block."""
+        with self._pool.pinned() as node:
+            source = BlockSource(node, self._pool.another(node), self._watch)
+            last = await self._last_final(source, hint)
+            if last < self.window.next_number:
+                return last, None
+            return last, await self._walk(source, await source.header_at(self.window.next_number))
+
+    async def _last_final(self, source: BlockSource, hint: HeadHint) -> int:
+        """Return the newest final block below the head; -1 when there is none."""
+        if self._options.finality_depth_blocks is not None:
+            return hint.number - max(1, self._options.finality_depth_blocks)
+        final = await source.finality()
+        return -1 if final is None else min(final.number, hint.number - 1)
