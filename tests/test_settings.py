@@ -584,6 +584,7 @@ def test_no_secret_is_shown(
 TOML_LEAVES = st.one_of(st.booleans(), st.integers(), st.decimals(), st.text(max_size=5), st.just([]), st.just({}))
 
 
+@pytest.mark.slow
 @given(
     path=st.lists(
         st.sampled_from(
