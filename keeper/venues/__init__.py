@@ -1,0 +1,23 @@
+"""Venues: one folder for each protocol, each an exact ledger behind :class:`keeper.core.venue.Ledger`."""
+
+from __future__ import annotations
+
+from keeper.core.errors import ConfigError
+from keeper.core.runconfig import VenueSpec
+from keeper.core.venue import Ledger
+from keeper.venues.aave_v3.ledger import AaveLedger
+
+PROTOCOLS = {AaveLedger.protocol: AaveLedger}
+
+
+def open_ledger(spec: VenueSpec) -> Ledger:
+    """Return an empty ledger for a venue.
+
+    Raises:
+        ConfigError: no ledger is known for the venue's protocol.
+    """
+    opener = PROTOCOLS.get(spec.protocol)
+    if opener is None:
+        known = ", ".join(sorted(PROTOCOLS))
+        raise ConfigError(f"venues.{spec.name}.protocol", f"{spec.protocol!r} is not known", f"use one of: {known}")
+    return opener(spec)

@@ -1,0 +1,267 @@
+"""The venue that the engine sees: one Aave v3 market, found from its PoolAddressesProvider.
+
+Everything follows from the provider's logs: it names the pool, the configurator and the oracle, the configurator names
+each asset's tokens, and those are watched from there on. Figures are exact at the block's timestamp; the market at
+that timestamp is worked out once for a block and shared by all accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from keeper.core.errors import JournalDamaged, NodeMalformed, invariant
+from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
+from keeper.core.ids import ZERO_ADDRESS, Address
+from keeper.core.runconfig import VenueSpec
+from keeper.core.units import BaseAmount, TokenAmount, Wad
+from keeper.core.venue import (
+    AccountMargin,
+    Call,
+    Epoch,
+    Health,
+    LiquidationSeen,
+    Pair,
+    Preview,
+    Status,
+)
+from keeper.venues.aave_v3 import calls, liquidation
+from keeper.venues.aave_v3.codec import DECODERS, FEED_TOPICS, decode
+from keeper.venues.aave_v3.events import AddressSet, Change, Liquidated, ReserveInitialized, SourceSet
+from keeper.venues.aave_v3.fold import NAMED, Fold
+from keeper.venues.aave_v3.margin import UserAccountData, account_data, position_of
+from keeper.venues.aave_v3.market import Market, Unknown, market_at
+from keeper.venues.aave_v3.math import WAD
+from keeper.venues.aave_v3.reads import fold_reads, requests
+from keeper.venues.aave_v3.state import ONLY_ROW, BlockRow, State
+
+LIQUIDATION_GAS = 600_000
+DUMP_HEADER = b"aave_v3/1\n"
+NOTHING = BaseAmount(0)
+
+
+class AaveLedger:
+    """Implements :class:`keeper.core.venue.Ledger` for Aave v3.
+
+    ``liquidation_gas`` is what a call costs at most with plain tokens, in gas.
+    """
+
+    protocol = "aave_v3"
+    liquidation_gas = LIQUIDATION_GAS
+
+    def __init__(self, spec: VenueSpec) -> None:
+        self.name = spec.name
+        self.chain_id = spec.chain_id
+        self._root = spec.root
+        self._by_events = spec.prices == "events"
+        self.topics = tuple(sorted(topic for topic in DECODERS if self._by_events or topic not in FEED_TOPICS))
+        self._topics = frozenset(self.topics)
+        self._state = State()
+        self._fold = Fold(self._state, self._root)
+        self._market: Market | None = None
+        self._accounts: tuple[Address, ...] | None = None
+
+    @property
+    def spender(self) -> Address | None:
+        """The pool, which pulls the repaid tokens; ``None`` before it is discovered."""
+        pool = self._state.market.pool
+        return None if pool == ZERO_ADDRESS else pool
+
+    # What ingestion asks.
+
+    def watched(self) -> tuple[Address, ...]:
+        """The provider, the contracts it names, every listed asset's tokens, and the feeds that are followed."""
+        market = self._state.market
+        found = {self._root, market.pool, market.configurator, market.oracle}
+        for reserve in self._state.reserves.rows.values():
+            found |= {reserve.a_token, reserve.stable_token, reserve.variable_token}
+        if self._by_events:
+            found |= {row.source for row in self._state.prices.rows.values()}
+        return tuple(sorted(found - {ZERO_ADDRESS}))
+
+    def discover(self, logs: Iterable[RawLog]) -> tuple[Address, ...]:
+        """Return the contracts that these logs name, whatever this ledger knows already (it may lag behind them).
+
+        Raises:
+            NodeMalformed: a log of a watched contract is not what its event promises.
+        """
+        found: set[Address] = set()
+        for change in self._changes(logs):
+            if isinstance(change, AddressSet) and change.identifier in NAMED:
+                found.add(change.address)
+            elif isinstance(change, ReserveInitialized):
+                found |= {change.a_token, change.stable_token, change.variable_token}
+            elif isinstance(change, SourceSet):
+                found.add(change.source)
+        return tuple(sorted(found - {ZERO_ADDRESS}))
+
+    def reads(self, logs: Iterable[RawLog]) -> tuple[ReadRequest, ...]:
+        """Return the view calls needed at the end of a block that has these logs."""
+        return requests(self._state, self._changes(logs), by_events=self._by_events)
+
+    def _changes(self, logs: Iterable[RawLog]) -> list[Change]:
+        """Decode logs that may be ours; of contracts not watched yet, those that decode."""
+        watched = frozenset(self.watched())
+        changes = []
+        for log in logs:
+            try:
+                change = self._decode(log)
+            except NodeMalformed:
+                if log.address in watched:
+                    raise
+                continue
+            if change is not None and (log.address == self._root or not isinstance(change, AddressSet)):
+                changes.append(change)
+        return changes
+
+    def _decode(self, log: RawLog) -> Change | None:
+        return decode(log) if log.topics and log.topics[0] in self._topics else None
+
+    def tokens(self) -> tuple[Address, ...]:
+        """The listed assets in the order of the pool's list."""
+        return tuple(asset for asset, _ in self._state.listed())
+
+    # Folding.
+
+    def begin_block(self, header: BlockHeader | BackfilledBlock) -> None:
+        """Start a block; changes from here on belong to it."""
+        self._state.tables.begin_block(header.number)
+        self._state.block.set(ONLY_ROW, BlockRow(header.number, header.timestamp))
+        self._market = None
+
+    def apply_log(self, log: RawLog) -> LiquidationSeen | None:
+        """Fold one log; a liquidation is returned.
+
+        Raises:
+            NodeMalformed: the log is not what its event promises (refused before by :meth:`discover`).
+        """
+        change = self._decode(log)
+        if change is None:
+            return None
+        self._market = self._accounts = None
+        if isinstance(change, Liquidated):
+            return self._seen(log, change) if log.address == self._state.market.pool else None
+        self._fold.apply(log, change)
+        return None
+
+    def _seen(self, log: RawLog, change: Liquidated) -> LiquidationSeen:
+        return LiquidationSeen(
+            self.name,
+            change.user,
+            change.liquidator,
+            change.debt_asset,
+            change.collateral_asset,
+            TokenAmount(change.repaid),
+            TokenAmount(change.seized),
+            log.tx_hash,
+        )
+
+    def apply_reads(self, reads: Sequence[ContractRead]) -> None:
+        """Fold the block's reads; those of other venues are ignored."""
+        fold_reads(self._state, reads)
+        self._market = None
+
+    def undo_block(self, number: int) -> None:
+        """Take back the newest block when it is ``number``; nothing when it is older."""
+        if self._state.tables.undo_block(number):
+            self._forget_derived()
+
+    def forget_undo(self, number: int) -> None:
+        """Blocks up to ``number`` are final."""
+        self._state.tables.forget_undo(number)
+
+    def _forget_derived(self) -> None:
+        self._fold.forget_derived()
+        self._market = self._accounts = None
+
+    # Looking.
+
+    def accounts(self) -> tuple[Address, ...]:
+        """Every account with debt, sorted."""
+        if self._accounts is None:
+            self._accounts = tuple(self._fold.debtors())
+        return self._accounts
+
+    def margin(self, account: Address) -> AccountMargin:
+        """Return the account's margin at the current block's timestamp."""
+        data = self.account_data(account)
+        epoch = Epoch(*self._state.epoch(account))
+        if isinstance(data, Unknown):
+            health = Health(Status.UNKNOWN, data.reason)
+            return AccountMargin(self.name, account, epoch, health, None, NOTHING, NOTHING)
+        health = LIQUIDATABLE if data.health_factor < WAD else HEALTHY
+        health_wad = Wad(data.health_factor) if data.total_debt_base else None
+        collateral, debt = BaseAmount(data.total_collateral_base), BaseAmount(data.total_debt_base)
+        return AccountMargin(self.name, account, epoch, health, health_wad, collateral, debt)
+
+    def account_data(self, account: Address, at_timestamp: int | None = None) -> UserAccountData | Unknown:
+        """Return what ``getUserAccountData`` returns, at the block's timestamp or a later one (seconds)."""
+        market = self._market_at(at_timestamp)
+        return account_data(market, position_of(self._state, market, account))
+
+    def pairs(self, account: Address) -> tuple[Pair, ...]:
+        """Return every debt and collateral of the account that may be liquidated now."""
+        market = self._market_at(None)
+        return liquidation.pairs(market, position_of(self._state, market, account))
+
+    def preview(
+        self,
+        account: Address,
+        debt_asset: Address,
+        collateral_asset: Address,
+        cover: TokenAmount,
+        at_timestamp: int | None = None,
+    ) -> Preview:
+        """Return what the contract would do at the block's timestamp, or a later one (seconds)."""
+        market = self._market_at(at_timestamp)
+        position = position_of(self._state, market, account)
+        return liquidation.preview(market, position, debt_asset, collateral_asset, int(cover))
+
+    def value_base(self, token: Address, amount: TokenAmount) -> BaseAmount | None:
+        """Value an amount of a listed token at the oracle's price, rounded down; ``None`` when that is unknown."""
+        reserve = self._market_at(None).by_asset.get(token)
+        if reserve is None or reserve.doubt is not None or isinstance(reserve.price, Unknown):
+            return None
+        return BaseAmount(reserve.price * int(amount) // reserve.unit)
+
+    def _market_at(self, timestamp: int | None) -> Market:
+        if timestamp is not None and timestamp != self._state.now.timestamp:
+            return market_at(self._state, timestamp)
+        if self._market is None:
+            self._market = market_at(self._state, self._state.now.timestamp)
+        return self._market
+
+    # Acting.
+
+    def liquidation_call(self, account: Address, preview: Preview) -> Call:
+        """Return the transaction that executes a preview."""
+        return calls.liquidation_call(self._state.market.pool, account, preview)
+
+    def approval_call(self, token: Address, amount: TokenAmount) -> Call:
+        """Return the transaction that lets the pool take a token from the signer."""
+        invariant(self.spender is not None, self.name, "an allowance was wanted before the pool was known")
+        return calls.approval_call(token, self._state.market.pool, amount)
+
+    def revert_name(self, data: bytes) -> str:
+        """Return the contract's name for revert data."""
+        return calls.revert_name(data)
+
+    # Keeping.
+
+    def dump(self) -> bytes:
+        """Return the whole state, undo included, in one canonical encoding."""
+        return DUMP_HEADER + self._state.tables.dump()
+
+    def load(self, state: bytes) -> None:
+        """Replace the state by a dump.
+
+        Raises:
+            JournalDamaged: the bytes are not a dump of this ledger version.
+        """
+        if not state.startswith(DUMP_HEADER):
+            raise JournalDamaged(f"state of {self.name}", "another ledger version wrote it", "delete the snapshot")
+        self._state.tables.load(state[len(DUMP_HEADER) :])
+        self._forget_derived()
+
+
+HEALTHY = Health(Status.HEALTHY)
+LIQUIDATABLE = Health(Status.LIQUIDATABLE)
