@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from keeper.core.errors import ConfigError
 from keeper.settings import Listen, Settings, load_settings
 
+TOKENS = ("0x" + "ab" * 20, "0x" + "cd" * 20)
 MINIMAL = """
 [journal]
 url = "memory://"
@@ -107,12 +108,18 @@ class TestReading:
         assert settings.limits.kill_switch_file == Path("deep/STOP")
 
     def test_slippage_table(self) -> None:
-        """Slippage is known by symbol or address in any letter case."""
-        settings = load(with_line("slippage_bps = { WETH = 20, 0xAB = 3 }", "strategies.partial_liquidation"))
+        """Slippage is known by address in any letter case."""
+        settings = load(with_line(f"slippage_bps = {{ 0x{'AB' * 20} = 20 }}", "strategies.partial_liquidation"))
 
         strategy = settings.strategies.partial_liquidation
         assert strategy is not None
-        assert strategy.slippage_bps == {"weth": 20, "0xab": 3}
+        assert strategy.slippage_bps == {"0x" + "ab" * 20: 20}
+
+    def test_slippage_by_symbol(self) -> None:
+        """A symbol is refused: two tokens may share one."""
+        assert "'weth' is not an address" in refusal(
+            with_line("slippage_bps = { WETH = 20 }", "strategies.partial_liquidation")
+        )
 
     def test_frozen(self) -> None:
         """Settings do not change after they were read."""
@@ -147,13 +154,13 @@ class TestEnvironment:
     def test_table_entry(self) -> None:
         """A variable overrides one entry of a table."""
         settings = load(
-            with_line("slippage_bps = { WETH = 20, WBTC = 30 }", "strategies.partial_liquidation"),
-            STRATEGIES__PARTIAL_LIQUIDATION__SLIPPAGE_BPS__WETH="7",
+            with_line(f"slippage_bps = {{ {TOKENS[0]} = 20, {TOKENS[1]} = 30 }}", "strategies.partial_liquidation"),
+            **{f"STRATEGIES__PARTIAL_LIQUIDATION__SLIPPAGE_BPS__{TOKENS[0].upper()}": "7"},
         )
 
         strategy = settings.strategies.partial_liquidation
         assert strategy is not None
-        assert strategy.slippage_bps == {"weth": 7, "wbtc": 30}
+        assert strategy.slippage_bps == {TOKENS[0]: 7, TOKENS[1]: 30}
 
     def test_other_variables(self) -> None:
         """Variables of other programs are not looked at."""
@@ -378,11 +385,12 @@ class TestRefusal:
         )
 
     def test_negative_money(self) -> None:
-        """A limit is never negative."""
-        assert refusal(with_line("profit_usd_min = -5", "limits")) == (
-            "keeper.toml: limits.profit_usd_min = -5: must not be negative; "
-            "write for example profit_usd_min = 5 (USD: the least profit after gas)"
+        """A spend limit is never negative; the least profit may be."""
+        assert refusal(with_line("spend_usd_per_hour_max = -5", "limits")) == (
+            "keeper.toml: limits.spend_usd_per_hour_max = -5: must not be negative; "
+            "write for example spend_usd_per_hour_max = 1_000_000 (USD: repaid in any hour, all signers together)"
         )
+        assert load(with_line("profit_usd_min = -5", "limits")).limits.profit_usd_min == Decimal(-5)
 
     def test_wrong_unit(self) -> None:
         """A gas price below one wei is a wrong unit."""
@@ -436,8 +444,9 @@ class TestRefusal:
         """Slippage per token is a table."""
         assert refusal(with_line("slippage_bps = 50", "strategies.partial_liquidation")) == (
             "keeper.toml: strategies.partial_liquidation.slippage_bps = 50: "
-            "must be a table of token symbol or address to basis points; "
-            "write for example slippage_bps = { WETH = 20 } (bps: what selling costs, by token symbol or address)"
+            "must be a table of token address to basis points; "
+            "write for example slippage_bps = { 0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2 = 20 } "
+            "(bps: what selling each seized token costs, by its address)"
         )
 
     def test_no_time(self) -> None:

@@ -143,7 +143,10 @@ class PartialLiquidationSettings(Section):
         "the health a slice restores", "ratio", "1.05", Decimal("1.05")
     )
     slippage_bps: Annotated[dict[str, int], PlainValidator(values.slippages)] = _key(
-        "what selling costs, by token symbol or address", "bps", "{ WETH = 20 }", {}
+        "what selling each seized token costs, by its address",
+        "bps",
+        "{ 0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2 = 20 }",
+        {},
     )
     slippage_bps_default: Annotated[int, PlainValidator(values.whole(0, 10_000))] = _key(
         "the same for every other token", "bps", "50", 50
@@ -160,7 +163,9 @@ class StrategySettings(Section):
 class LimitSettings(Section):
     """What the policy gate lets through."""
 
-    profit_usd_min: Usd = _key("the least profit after gas", "USD", "5", Decimal(0))
+    profit_usd_min: Annotated[Decimal, PlainValidator(values.exact(8, signed=True))] = _key(
+        "the least profit after gas; negative helps small accounts at a loss", "USD", "5", Decimal(0)
+    )
     gas_price_gwei_max: Annotated[Decimal, PlainValidator(values.exact(9))] = _key(
         "the highest fee per gas", "gwei", "200", Decimal(200)
     )

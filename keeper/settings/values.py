@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
-from keeper.core.ids import Address, parse_address
+from keeper.core.ids import Address, parse_address, to_hex
 
 PORT_MAX = 65535
 _NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
@@ -112,17 +112,18 @@ def whole(least: int, most: int = 2**63 - 1) -> Callable[[object], int]:
     return read
 
 
-def exact(places: int, *, above: int | None = None) -> Callable[[object], Decimal]:
-    """Make a reader of exact decimals, never negative, with at most ``places`` digits after the point.
+def exact(places: int, *, above: int | None = None, signed: bool = False) -> Callable[[object], Decimal]:
+    """Make a reader of exact decimals with at most ``places`` digits after the point.
 
     Args:
         places: What the integer unit behind it can hold (USD in 1e-8: 8).
         above: The value must be greater than this, where given.
+        signed: Whether the value may be negative.
     """
 
     def read(value: object) -> Decimal:
         number = _decimal(value)
-        if number < 0:
+        if number < 0 and not signed:
             raise ValueError("must not be negative")
         if above is not None and number <= above:
             raise ValueError(f"must be greater than {above}")
@@ -234,11 +235,14 @@ def names(value: object) -> tuple[str, ...]:
 
 
 def slippages(value: object) -> dict[str, int]:
-    """Accept a table of token symbol or address to basis points; both come out in lower case."""
+    """Accept a table of token address to basis points; addresses come out in lower case.
+
+    Symbols are refused: two tokens may share one, and the wrong one would silently take the default.
+    """
     if not isinstance(value, dict):
-        raise ValueError("must be a table of token symbol or address to basis points")  # noqa: TRY004 - as above
+        raise ValueError("must be a table of token address to basis points")  # noqa: TRY004 - as above
     bps = whole(0, 10_000)
-    return {token.lower(): bps(figure) for token, figure in value.items()}
+    return {to_hex(parse_address(token.lower())): bps(figure) for token, figure in value.items()}
 
 
 def bootstrap(value: object) -> Literal["logs"]:
