@@ -234,7 +234,7 @@ class Follower:
         first = branch.applied[0]
         async for found in self._backfill.ranges(first.number, last, parent=first.parent_hash, head_number=hint.number):
             number, block_hash = found.last.number, found.last.hash
-            await self._recorder.record([*facts, found, BlockFinalized(self._chain_id, number, block_hash)])
+            await self._recorder.record([*facts, found])
             self.window = Window(self.window.start, {number: block_hash}, number)
             facts = []
 

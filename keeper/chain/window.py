@@ -47,6 +47,11 @@ class Window:
     hashes: dict[int, Hash32] = field(default_factory=dict)
     finalized: int | None = None
 
+    @classmethod
+    def resumed(cls, start: int, recent: Sequence[tuple[int, Hash32]], finalized: int) -> Window:
+        """Return the window of a chain state: the newest blocks it holds, oldest first, and what is final of them."""
+        return cls(start, dict(recent), finalized if recent else None)
+
     @property
     def tip(self) -> tuple[int, Hash32] | None:
         """The newest block: number and hash; ``None`` before the first."""
