@@ -1,1 +1,16 @@
 """Pure deciders, one file each: what the keeper would like to do about accounts at risk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from keeper.core.decisions import Proposal
+from keeper.core.runconfig import PartialLiquidationSpec
+from keeper.core.venue import AccountMargin, StrategyView
+from strategies import partial_liquidation
+
+STRATEGIES: Mapping[
+    str, Callable[[StrategyView, Sequence[AccountMargin], PartialLiquidationSpec], Iterable[Proposal]]
+] = MappingProxyType({"partial_liquidation": partial_liquidation.decide})
+"""Every decider, by the tag of its configuration in ``keeper.core.runconfig``."""
