@@ -121,7 +121,7 @@ class JournalRecorder:
             last = group.first_sequence + len(group.bodies) - 1
             await self._journal.wait_durable(last)
             if pending.snapshot is not None:
-                self._journal.save_snapshot(last, ENGINE_VERSION, pending.snapshot)
+                self._journal.save_snapshot(last, str(ENGINE_VERSION), pending.snapshot)
             self._on_settled(group._replace(durable_seconds=self._clock.monotonic() - pending.appended_at))
             if pending.waiter is not None and not pending.waiter.done():
                 pending.waiter.set_result(None)

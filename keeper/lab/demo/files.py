@@ -58,20 +58,20 @@ kill_switch_file = "$kill_switch"
 """)
 
 
-def prepare(folder: Path, node: LocalNode, market: AaveMarket, liquidator_key: bytes) -> DaemonFiles:
+def prepare(folder: Path, node: LocalNode, market: AaveMarket, liquidator_key_hex: str) -> DaemonFiles:
     """Write the keystore and ``keeper.toml`` into a folder.
 
     Args:
         folder: Is made; an older demo's files in it are replaced.
         node: The chain to follow.
         market: The venue to keep safe.
-        liquidator_key: Goes into an encrypted keystore under a password of its own, held in memory only.
+        liquidator_key_hex: Goes into an encrypted keystore under a password of its own, held in memory only.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob("journal.db*"), *folder.glob("keys/main.json"), *folder.glob("daemon.log")]:
         old.unlink()
     password = secrets.token_urlsafe(16)
-    import_keystore(folder / "keys" / "main.json", liquidator_key, password)
+    import_keystore(folder / "keys" / "main.json", liquidator_key_hex, password)
     listen = f"127.0.0.1:{free_port()}"
     config = folder / "keeper.toml"
     config.write_text(

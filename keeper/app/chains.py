@@ -1,0 +1,180 @@
+"""The parts that follow one chain, and the lanes that act on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from keeper.chain.follower import Follower, FollowerOptions
+from keeper.chain.heads import HeadOptions, Heads, HeadSlot
+from keeper.chain.pool import ProviderPool
+from keeper.chain.rpc import Provider, ProviderOptions
+from keeper.chain.watch import Watch
+from keeper.chain.window import Window
+from keeper.core.errors import ConfigError, KeeperError
+from keeper.core.facts import BlockHeader, SignerRead
+from keeper.core.ids import to_hex
+from keeper.core.ports import Clock, Recorder
+from keeper.core.runconfig import ChainSpec, RunConfig
+from keeper.core.venue import Ledger
+from keeper.engine.step import Engine
+from keeper.execution.lane import Lane
+from keeper.execution.observer import SignerObserver
+from keeper.execution.signer import LocalSigner
+from keeper.observe.metrics import Metrics
+from keeper.settings import ChainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """One chain being followed."""
+
+    spec: ChainSpec
+    pool: ProviderPool
+    heads: Heads
+    slot: HeadSlot
+    follower: Follower
+
+
+@asynccontextmanager
+async def provider_pool(
+    spec: ChainSpec, settings: ChainSettings, clock: Clock, metrics: Metrics
+) -> AsyncIterator[ProviderPool]:
+    """Open the providers of a chain and make first contact.
+
+    Raises:
+        ConfigError: a provider serves another chain.
+        NodeError: none answers.
+    """
+    options = ProviderOptions(
+        batch_size_max=settings.batch_size_max,
+        concurrency_max=settings.concurrency_max,
+        request_timeout_seconds=settings.request_timeout_seconds,
+    )
+    providers = [
+        Provider(url.reveal(), spec.chain_id, clock, options, metrics.on_request(spec.name)) for url in settings.http
+    ]
+    async with ProviderPool(providers, clock) as pool:
+        await pool.call("eth_chainId", ())
+        yield pool
+
+
+async def check_code(pool: ProviderPool, spec: ChainSpec, config: RunConfig) -> None:
+    """Check that every venue's root contract is there.
+
+    Raises:
+        ConfigError: an address has no code.
+        NodeError: the node does not answer.
+    """
+    for venue in config.venues:
+        if venue.chain_id == spec.chain_id:
+            code = await pool.call("eth_getCode", (to_hex(venue.root), "latest"))
+            if code in ("0x", "0x0", None):
+                reason = f"{to_hex(venue.root)} has no code on chain {spec.name}"
+                raise ConfigError(f"venues.{venue.name}.address", reason, "check address and chain")
+
+
+def following(
+    spec: ChainSpec,
+    settings: ChainSettings,
+    *,
+    pool: ProviderPool,
+    config: RunConfig,
+    engine: Engine,
+    recorder: Recorder,
+    clock: Clock,
+) -> Following:
+    """Build the follower of a chain, continuing where the engine's fold stands."""
+    state = engine.chains[spec.chain_id]
+    ledgers = _ledgers(engine, spec)
+    slot = HeadSlot()
+    report = _Reporter(spec.name)
+    window = Window(
+        start=min(venue.from_block for venue in config.venues if venue.chain_id == spec.chain_id),
+        hashes=dict(state.recent),
+        finalized=state.finalized_number or None,
+    )
+    options = FollowerOptions(
+        finality_depth_blocks=spec.finality_depth_blocks, range_blocks_max=settings.range_blocks_max
+    )
+    observers = [
+        SignerObserver(
+            node=pool, chain_id=spec.chain_id, signer=signer.name, address=signer.address, ledgers=lambda: ledgers
+        )
+        for signer in config.signers
+        if signer.name in signers_of(config, spec.chain_id)
+    ]
+
+    async def observe(header: BlockHeader) -> Sequence[SignerRead]:
+        return [await observer.read(header) for observer in observers]
+
+    return Following(
+        spec=spec,
+        pool=pool,
+        heads=Heads(
+            pool,
+            [url.reveal() for url in settings.ws],
+            spec.chain_id,
+            slot,
+            clock,
+            HeadOptions(poll_interval_seconds=settings.poll_interval_seconds),
+            on_error=report,
+        ),
+        slot=slot,
+        follower=Follower(
+            spec.chain_id, pool, Watch(ledgers), recorder, clock, window, options, observe=observe, on_error=report
+        ),
+    )
+
+
+def lanes(
+    config: RunConfig,
+    *,
+    engine: Engine,
+    recorder: Recorder,
+    signers: dict[str, LocalSigner],
+    followings: Sequence[Following],
+) -> dict[tuple[int, str], Lane]:
+    """Build a lane for every signer on every chain that a strategy uses it on."""
+    return {
+        (each.spec.chain_id, spec.name): Lane(
+            chain_id=each.spec.chain_id,
+            spec=spec,
+            signer=signers[spec.name],
+            gas_price_wei_max=config.limits.gas_price_wei_max,
+            node=each.pool,
+            provider=each.pool.statistics()[0].name,
+            recorder=recorder,
+            engine=engine,
+            on_trouble=_Reporter(each.spec.name),
+        )
+        for each in followings
+        for spec in config.signers
+        if spec.name in signers and spec.name in signers_of(config, each.spec.chain_id)
+    }
+
+
+def signers_of(config: RunConfig, chain_id: int) -> tuple[str, ...]:
+    """Return the signers that strategies use on a chain."""
+    chain_of = {venue.name: venue.chain_id for venue in config.venues}
+    used = [
+        strategy.signer for strategy in config.strategies for venue in strategy.venues if chain_of[venue] == chain_id
+    ]
+    return tuple(dict.fromkeys(used))
+
+
+def _ledgers(engine: Engine, spec: ChainSpec) -> list[Ledger]:
+    return [ledger for ledger in engine.ledgers.values() if ledger.chain_id == spec.chain_id]
+
+
+class _Reporter:
+    """Logs what was survived."""
+
+    def __init__(self, chain: str) -> None:
+        self._log = structlog.get_logger().bind(chain=chain)
+
+    def __call__(self, error: KeeperError) -> None:
+        self._log.warning("survived", reason=str(error), error=type(error).__name__)

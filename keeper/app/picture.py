@@ -1,0 +1,164 @@
+"""The status picture: what the running parts say of themselves, gathered when it is asked for."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+
+from keeper import __version__
+from keeper.app.narrate import sentence
+from keeper.core.decisions import Decision
+from keeper.core.ids import Hash32, to_hex
+from keeper.core.ports import Clock
+from keeper.core.runconfig import ChainSpec, RunConfig, VenueSpec
+from keeper.core.units import TokenAmount
+from keeper.core.venue import AccountMargin
+from keeper.core.venue import Status as HealthStatus
+from keeper.engine.intents import TrackedIntent
+from keeper.engine.step import Engine
+from keeper.journal.protocol import Journal
+from keeper.journal.recorder import JournalRecorder, Settled
+from keeper.observe.status import (
+    BlockPlace,
+    ChainStatus,
+    DecisionStatus,
+    IntentStatus,
+    JournalStatus,
+    SignerStatus,
+    Status,
+    VenueStatus,
+)
+
+DECISIONS_KEPT = 50
+
+
+class Picture:
+    """Draws a :class:`~keeper.observe.status.Status` of a running daemon.
+
+    Args:
+        run_id: Of this run.
+        config: Of this run.
+        engine: Read only.
+        journal: Read only.
+        recorder: Says when it last made progress.
+        clock: For ages.
+    """
+
+    def __init__(
+        self,
+        run_id: Hash32,
+        config: RunConfig,
+        engine: Engine,
+        journal: Journal,
+        recorder: JournalRecorder,
+        clock: Clock,
+    ) -> None:
+        self._run_id = run_id
+        self._config = config
+        self._engine = engine
+        self._journal = journal
+        self._recorder = recorder
+        self._clock = clock
+        self._started_unix_ms = clock.unix_ms()
+        self._decisions: deque[DecisionStatus] = deque(maxlen=DECISIONS_KEPT)
+        self._names = {chain.chain_id: chain.name for chain in config.chains}
+        self.draining = False
+
+    def settled(self, group: Settled) -> None:
+        """Remember the newest decisions."""
+        for sequence, body in enumerate(group.bodies, group.first_sequence):
+            if isinstance(body, Decision):
+                kind = type(body).__name__
+                self._decisions.append(
+                    DecisionStatus(sequence=sequence, unix_ms=group.unix_ms, kind=kind, summary=sentence(body))
+                )
+
+    def status(self) -> Status:
+        """Draw it now."""
+        return Status(
+            run_id=to_hex(self._run_id),
+            code_version=__version__,
+            live=self._config.live,
+            started_unix_ms=self._started_unix_ms,
+            unix_ms=self._clock.unix_ms(),
+            progress_age_seconds=self._clock.monotonic() - self._recorder.progressed_at,
+            kill_switch_armed=self._engine.kill_switch_armed,
+            draining=self.draining,
+            journal=self._journal_status(),
+            chains=tuple(self._chain(spec) for spec in self._config.chains if spec.chain_id in self._engine.chains),
+            venues=tuple(self._venue(spec) for spec in self._config.venues if spec.name in self._engine.ledgers),
+            signers=tuple(self._signers()),
+            intents=tuple(_intent(tracked) for tracked in self._engine.intents.all_open()),
+            last_decisions=tuple(reversed(self._decisions)),
+        )
+
+    def _journal_status(self) -> JournalStatus:
+        figures = self._journal.statistics()
+        return JournalStatus(
+            last_sequence=figures.last_sequence,
+            durable_sequence=figures.durable_sequence,
+            queued_records=figures.queued_records,
+            fault=figures.fault,
+        )
+
+    def _chain(self, spec: ChainSpec) -> ChainStatus:
+        chain = self._engine.chains[spec.chain_id]
+        tip = chain.tip
+        return ChainStatus(
+            name=spec.name,
+            chain_id=spec.chain_id,
+            watermark=None if tip is None else BlockPlace(tip.number, to_hex(tip.hash), tip.timestamp),
+            behind_blocks=chain.behind_blocks,
+            finalized_block=chain.finalized_number,
+            stale=self._engine.is_stale(spec.chain_id),
+        )
+
+    def _venue(self, spec: VenueSpec) -> VenueStatus:
+        ledger = self._engine.ledgers[spec.name]
+        margins = [margin for (venue, _), margin in self._engine.margins.items() if venue == spec.name]
+        counts = Counter(margin.health.status for margin in margins)
+        unknown = [margin for margin in margins if margin.health.status is HealthStatus.UNKNOWN]
+        unpriced = [token for token in ledger.tokens() if ledger.value_base(token, TokenAmount(1)) is None]
+        return VenueStatus(
+            name=spec.name,
+            protocol=spec.protocol,
+            chain=self._names[spec.chain_id],
+            accounts={status.value: counts[status] for status in HealthStatus},
+            debt_base=_total_debt(margins),
+            debt_unknown_base=_total_debt(unknown),
+            unknown_reasons=dict(sorted(Counter(margin.health.reason or "" for margin in unknown).items())),
+            prices_missing=tuple(to_hex(token) for token in unpriced),
+        )
+
+    def _signers(self) -> Iterator[SignerStatus]:
+        addresses = {signer.name: signer.address for signer in self._config.signers}
+        for (chain_id, name), wallet in self._engine.wallets.items():
+            yield SignerStatus(
+                name=name,
+                chain=self._names[chain_id],
+                address=to_hex(addresses[name]),
+                balance_wei=str(int(wallet.balance_wei)),
+                next_nonce=self._engine.intents.next_nonce(chain_id, name),
+                halted=self._engine.intents.halted(name),
+            )
+
+
+def _total_debt(margins: list[AccountMargin]) -> str:
+    return str(sum(int(margin.debt_base) for margin in margins))
+
+
+def _intent(tracked: TrackedIntent) -> IntentStatus:
+    intent = tracked.intent
+    newest = tracked.sent[-1].attempt if tracked.sent else None
+    return IntentStatus(
+        intent_id=to_hex(intent.intent_id),
+        kind=intent.kind,
+        venue=intent.venue,
+        account=to_hex(intent.account),
+        signer=intent.signer,
+        state=tracked.state.value,
+        nonce=newest.nonce if newest is not None else None,
+        attempts=len(tracked.sent),
+        tx_hash=to_hex(newest.tx_hash) if newest is not None else None,
+        admitted_at_block=intent.admitted_at_block,
+    )

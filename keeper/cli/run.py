@@ -1,0 +1,40 @@
+"""``keeper run``: the daemon."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """\
+Examples:
+
+  keeper run -c keeper.toml          watch, decide and journal, send nothing
+
+  keeper run -c keeper.toml --live   the same, and act (the file must say mode = "live" too)
+"""
+
+
+def command(
+    *,
+    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file (TOML).")],
+    live: Annotated[
+        bool, typer.Option("--live", help='Send transactions, if the file says mode = "live" too.')
+    ] = False,
+) -> None:
+    """Watch the venues, decide, and with --live act. SIGTERM drains and exits 0; a second one hurries."""
+    import structlog
+    import uvloop
+
+    from keeper.app.daemon import run_daemon
+    from keeper.observe.log import configure_logging
+    from keeper.settings import load_settings
+
+    settings = load_settings(config, os.environ)
+    configure_logging(sys.stderr, settings.log.format, settings.log.level)
+    if live and settings.mode != "live":
+        structlog.get_logger().warning("dry run", reason='the file says mode = "dry-run"', remedy='set mode = "live"')
+    uvloop.run(run_daemon(settings, live=live and settings.mode == "live"))
