@@ -45,26 +45,21 @@ class SqliteJournal:
         self._where = f"journal {path}"
         self._gate = Gate()
         with ExitStack() as undo:
-            self._lock = _take_lock(path)
-            undo.callback(self._lock.release)
+            undo.callback(_take_lock(path).release)
             connection = _open_for_writing(path, chain_ids)
             undo.callback(connection.close)
-            self._reader = JournalReader(path, upcasts=upcasts)
-            undo.callback(self._reader.close)
-            self._writer = self._start(path, connection, chain_ids)
-            undo.pop_all()
+            self._reader = undo.enter_context(JournalReader(path, upcasts=upcasts))
+            self._check_chains(chain_ids)
+            birth, tip = self._reader.birth.hash, self._reader.tip()
+            with tables.translated(path):
+                mark = MarkFile(mark_path(path), Mark(birth, *tip))
+            undo.callback(mark.close)
+            self._writer = FrameWriter(connection, self._where, birth, tip, mark, self._gate)
+            undo.callback(self._writer.close)
+            self._held = undo.pop_all()
         self._last_sequence = self._writer.durable_sequence
         self._accepted_bytes = 0
         self._peak_queued_bytes = 0
-
-    def _start(self, path: Path, connection: apsw.Connection, chain_ids: Sequence[int]) -> FrameWriter:
-        birth, tip = self._reader.birth, self._reader.tip()
-        if birth.chain_ids != tuple(sorted(chain_ids)):
-            reason = f"is of chains {birth.chain_ids}, not {tuple(sorted(chain_ids))}"
-            raise JournalForeign(self._where, reason, "give these chains a journal of their own")
-        with tables.translated(path):
-            mark = MarkFile(mark_path(path), Mark(birth.hash, *tip))
-        return FrameWriter(connection, self._where, birth.hash, tip, mark, self._gate)
 
     def __enter__(self) -> Self:
         return self
@@ -149,13 +144,19 @@ class SqliteJournal:
             self._last_sequence - self.durable_sequence,
             self._accepted_bytes - self._writer.settled_bytes,
             self._peak_queued_bytes,
+            None if self._writer.stopped is None else str(self._writer.stopped),
         )
 
     def close(self) -> None:
         """Write what is queued and release the journal. What could not be written is not reported here."""
-        self._reader.close()
-        self._writer.close()
-        self._lock.release()
+        self._held.close()
+
+    def _check_chains(self, chain_ids: Sequence[int]) -> None:
+        born, wanted = self._reader.birth.chain_ids, tuple(sorted(chain_ids))
+        if born != wanted:
+            raise JournalForeign(
+                self._where, f"is of chains {born}, not {wanted}", "give these chains a journal of their own"
+            )
 
     def _accept(self, item: Group | TakenSnapshot, size: int) -> None:
         self._accepted_bytes += size

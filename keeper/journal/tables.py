@@ -157,7 +157,7 @@ def read_birth(connection: apsw.Connection, path: Path) -> Birth:
     """
     where = f"journal {path}"
     if connection.pragma("application_id") != APPLICATION_ID:
-        raise JournalForeign(where, "is a database of another program", "check the journal's url")
+        raise JournalForeign(where, "is empty, or a database of another program", "check the journal's url")
     version = connection.pragma("user_version")
     if version > FORMAT:
         raise JournalForeign(where, f"has format {version}, this version reads {FORMAT}", "upgrade margin-keeper")

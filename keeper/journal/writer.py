@@ -53,7 +53,7 @@ _Item = Group | TakenSnapshot | _Close
 
 
 class FrameWriter:
-    """Owns the writing connection from construction on; everything it does happens in its own thread.
+    """Has the writing connection to itself until closed; everything it does happens in its own thread.
 
     Plain attributes are written by this thread alone and may be read by any other.
 
@@ -100,11 +100,9 @@ class FrameWriter:
         self._queue.put(item)
 
     def close(self) -> None:
-        """Write what is queued, end the thread and close the connection and the mark."""
+        """Write what is queued, bring the mark up to it and end the thread."""
         self._queue.put(_Close())
         self._thread.join()
-        self._connection.close()
-        self._mark.close()
 
     def _run(self) -> None:
         ending = JournalStopped(self._where, "its writer died", "this is a bug: keep the journal and report it")
