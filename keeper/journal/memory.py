@@ -100,7 +100,8 @@ class MemoryJournal:
 
     def statistics(self) -> JournalStatistics:
         """Return the journal's counters."""
-        return JournalStatistics(self.last_sequence, self.last_sequence, len(self._frames), 0, 0, 0)
+        last = self.last_sequence
+        return JournalStatistics(last, last, len(self._frames), 0, 0, 0, self._stopped)
 
     def close(self) -> None:
         """Refuse further appends."""

@@ -21,7 +21,10 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class JournalStatistics(msgspec.Struct, frozen=True):
-    """How much a journal holds and how much waits to be written, now and at worst."""
+    """How much a journal holds and how much waits to be written, now and at worst.
+
+    ``fault`` says why it was stopped, ``None`` while it can be written.
+    """
 
     last_sequence: int
     durable_sequence: int
@@ -29,6 +32,7 @@ class JournalStatistics(msgspec.Struct, frozen=True):
     queued_records: int
     queued_bytes: int
     peak_queued_bytes: int
+    fault: str | None
 
 
 class Journal(Protocol):
