@@ -1,0 +1,176 @@
+"""One line for each kind of record, for people: the newest decisions in ``/status``, and ``keeper journal tail``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from keeper.core.codec import AnyBody
+from keeper.core.decisions import (
+    HealthChanged,
+    IntentAdmitted,
+    IntentAdvanced,
+    LiquidationObserved,
+    ProposalRefused,
+    SignerHalted,
+)
+from keeper.core.facts import (
+    AttemptPrepared,
+    AttemptSent,
+    BlockApplied,
+    BlockFinalized,
+    BlockReverted,
+    BlocksBackfilled,
+    ClockTicked,
+    IntentDropped,
+    KillSwitchChanged,
+    PreflightSeen,
+    ReceiptSeen,
+    RunStarted,
+    RunStopped,
+    SignerRead,
+)
+from keeper.core.ids import Hash32, to_hex
+from keeper.core.units import BaseAmount, Wad
+from keeper.core.venue import Preview
+
+ID_CHARACTERS = 10
+_BASE_PER_CENT = 10**6
+_WAD_PER_TENTHOUSANDTH = 10**14
+
+
+def summary(body: AnyBody) -> str:
+    """Say what a record says, in one line; every figure is exact or rounded down."""
+    return " ".join(_SUMMARIES[type(body)](body).split())
+
+
+def short_id(value: Hash32) -> str:
+    """Return the first digits of a hash, enough to tell it by."""
+    return to_hex(value)[:ID_CHARACTERS]
+
+
+def dollars(amount: BaseAmount) -> str:
+    """Write a USD amount in cents, rounded down."""
+    cents = int(amount) // _BASE_PER_CENT
+    return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02}"
+
+
+def health(value: Wad | None) -> str:
+    """Write a health factor with four places, rounded down so that below one never reads as one."""
+    if value is None:
+        return "-"
+    tenthousandths = int(value) // _WAD_PER_TENTHOUSANDTH
+    return f"{tenthousandths // 10_000}.{tenthousandths % 10_000:04}"
+
+
+def _slice(preview: Preview) -> str:
+    debt, collateral = to_hex(preview.debt_asset), to_hex(preview.collateral_asset)
+    return (
+        f"repay {dollars(preview.repaid_base)} of {debt}, seize {dollars(preview.seized_base)} of {collateral}, "
+        f"health after {health(preview.health_after)}"
+    )
+
+
+def _run_started(fact: RunStarted) -> str:
+    return f"run {short_id(fact.run_id)} of version {fact.code_version}, {'live' if fact.config.live else 'dry-run'}"
+
+
+def _backfilled(fact: BlocksBackfilled) -> str:
+    logs = sum(len(block.logs) for block in fact.blocks)
+    return f"blocks {fact.first} to {fact.last.number}, {logs} logs, {len(fact.reads)} reads, {_behind(fact)}"
+
+
+def _applied(fact: BlockApplied) -> str:
+    place = f"block {fact.header.number} {short_id(fact.header.hash)}"
+    return f"{place}, {len(fact.logs)} logs, {len(fact.reads)} reads, {_behind(fact)}"
+
+
+def _behind(fact: BlocksBackfilled | BlockApplied) -> str:
+    return f"{fact.behind_blocks} behind the head" if fact.behind_blocks else "at the head"
+
+
+def _health_changed(decision: HealthChanged) -> str:
+    margin = decision.margin
+    why = f" ({margin.health.reason})" if margin.health.reason else ""
+    return (
+        f"{margin.venue} {to_hex(margin.account)} {decision.previous} -> {margin.health.status.value}{why}, "
+        f"health {health(margin.health_wad)}, debt {dollars(margin.debt_base)}"
+    )
+
+
+def _refused(decision: ProposalRefused) -> str:
+    proposal = decision.proposal
+    detail = f" ({decision.detail})" if decision.detail else ""
+    return (
+        f"{proposal.venue} {to_hex(proposal.account)} {decision.reason}{detail}: {_slice(proposal.preview)}, "
+        f"profit {dollars(proposal.profit_base)}"
+    )
+
+
+def _admitted(decision: IntentAdmitted) -> str:
+    intent, proposal = decision.intent, decision.proposal
+    what = f"allow {to_hex(intent.spend.token)}" if proposal is None else _slice(proposal.preview)
+    return f"{short_id(intent.intent_id)} {intent.venue} {to_hex(intent.account)} {intent.kind}: {what}"
+
+
+def _advanced(decision: IntentAdvanced) -> str:
+    return f"{short_id(decision.intent_id)} {decision.previous.value} -> {decision.state.value} ({decision.reason})"
+
+
+def _observed(decision: LiquidationObserved) -> str:
+    seen = decision.liquidation
+    by = "others" if decision.intent_id is None else f"intent {short_id(decision.intent_id)}"
+    return (
+        f"{seen.venue} {to_hex(seen.account)} at block {decision.block_number} by {by}: repaid {int(seen.repaid)} of "
+        f"{to_hex(seen.debt_asset)}, seized {int(seen.seized)} of {to_hex(seen.collateral_asset)}"
+    )
+
+
+def _preflight(fact: PreflightSeen) -> str:
+    outcome = f"{fact.gas} gas" if fact.revert is None else f"would revert: {fact.revert.name}"
+    return f"{short_id(fact.intent_id)} at block {fact.block_number}, {outcome}"
+
+
+def _prepared(fact: AttemptPrepared) -> str:
+    which = f"attempt {fact.attempt} ({fact.kind}) {short_id(fact.tx_hash)}, nonce {fact.nonce}"
+    fees = f"fee {int(fact.fee_wei_max)} wei, priority {int(fact.priority_fee_wei_max)} wei"
+    return f"{short_id(fact.intent_id)} {which}, {fees}"
+
+
+def _sent(fact: AttemptSent) -> str:
+    return f"{short_id(fact.intent_id)} {short_id(fact.tx_hash)} {fact.answer} by {fact.provider} {fact.message}"
+
+
+def _receipt(fact: ReceiptSeen) -> str:
+    outcome = "succeeded" if fact.succeeded else f"reverted: {fact.revert.name if fact.revert else 'unknown'}"
+    place = f"in block {fact.block_number}, {fact.gas_used} gas at {int(fact.gas_price_wei)} wei"
+    return f"{short_id(fact.intent_id)} {short_id(fact.tx_hash)} {outcome} {place}"
+
+
+_SUMMARIES: Mapping[type, Callable[[Any], str]] = MappingProxyType(
+    {
+        RunStarted: _run_started,
+        RunStopped: lambda fact: f"run {short_id(fact.run_id)}: {fact.reason}",
+        BlocksBackfilled: _backfilled,
+        BlockApplied: _applied,
+        BlockReverted: lambda fact: f"block {fact.number} {short_id(fact.hash)}",
+        BlockFinalized: lambda fact: f"block {fact.number} {short_id(fact.hash)}",
+        ClockTicked: lambda fact: f"{fact.unix_ms} ms",
+        KillSwitchChanged: lambda fact: f"{'armed' if fact.armed else 'disarmed'} ({fact.reason})",
+        SignerRead: lambda fact: (
+            f"{fact.signer} at block {fact.block_number}: {int(fact.balance_wei)} wei, nonce {fact.nonce}"
+        ),
+        PreflightSeen: _preflight,
+        AttemptPrepared: _prepared,
+        AttemptSent: _sent,
+        ReceiptSeen: _receipt,
+        IntentDropped: lambda fact: f"{short_id(fact.intent_id)} {fact.reason}",
+        HealthChanged: _health_changed,
+        ProposalRefused: _refused,
+        IntentAdmitted: _admitted,
+        IntentAdvanced: _advanced,
+        LiquidationObserved: _observed,
+        SignerHalted: lambda decision: f"{decision.signer}: {decision.reason}",
+    }
+)

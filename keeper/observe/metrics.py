@@ -1,0 +1,170 @@
+"""Every figure that the keeper exports to Prometheus.
+
+Counters and histograms are a fold over records (:meth:`Metrics.observe`): a replay of a journal exports what the run
+exported. Gauges of state (accounts, unknown debt) are read from the state at each scrape (:meth:`Metrics.reflect`),
+because a record says only what changed. The two that measure this machine (:meth:`Metrics.settled`) and the nodes
+(:meth:`Metrics.on_request`) are of the run alone. Each instance has a registry of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+
+from keeper import __version__
+from keeper.core.codec import AnyBody
+from keeper.core.decisions import IntentAdmitted, IntentAdvanced, LiquidationObserved, ProposalRefused
+from keeper.core.facts import (
+    AttemptSent,
+    BlockApplied,
+    BlockReverted,
+    BlocksBackfilled,
+    ClockTicked,
+    Fact,
+    ReceiptSeen,
+    RunStarted,
+    SignerRead,
+)
+from keeper.engine.intents import TrackedIntent
+from keeper.observe.chain_metrics import NAMESPACE, ChainMetrics
+from keeper.observe.slices import SliceMetrics
+from keeper.observe.status import Status, VenueStatus
+
+STEP_SECONDS = (0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
+APPEND_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+
+
+class Metrics:
+    """The metrics of one run (or one replay), in one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, doc: str, *labels: str) -> Gauge:
+            return Gauge(name, doc, labels, namespace=NAMESPACE, registry=registry)
+
+        def histogram(name: str, doc: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(name, doc, namespace=NAMESPACE, registry=registry, buckets=buckets)
+
+        self._registry = registry
+        self._chains = ChainMetrics(registry)
+        self._slices = SliceMetrics(registry, self._chains)
+        self._facts = Counter("facts_total", "Facts.", ["kind"], namespace=NAMESPACE, registry=registry)
+        self._sequence = gauge("journal_sequence", "Newest durable record.")
+        self._bytes = gauge("journal_bytes", "Size of the journal's file.")
+        self._append_seconds = histogram("journal_append_seconds", "From append to durable.", APPEND_SECONDS)
+        self._step_seconds = histogram("engine_step_seconds", "One group of facts through the engine.", STEP_SECONDS)
+        self._balance = gauge("signer_balance_wei", "Native balance of a signer.", "chain", "signer")
+        self._accounts = gauge("accounts", "Accounts with debt.", "venue", "status")
+        self._unknown = gauge("debt_unknown_ratio", "Share of debt of accounts whose health is unknown.", "venue")
+        self._divergences = Counter(
+            "replay_divergence_total",
+            "Decisions that a replay made differently.",
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        gauge("build_info", "The version that runs.", "version").labels(__version__).set(1)
+
+    def observe(self, bodies: Iterable[AnyBody], *, first_sequence: int, unix_ms: int) -> None:
+        """Take durable records in order, decisions after their fact.
+
+        Args:
+            bodies: Facts and decisions as they stand in the journal.
+            first_sequence: The sequence of the first of them.
+            unix_ms: When they were recorded.
+        """
+        sequence = first_sequence - 1
+        for sequence, body in enumerate(bodies, first_sequence):  # noqa: B007 - the last one is wanted
+            self._take(body, unix_ms)
+        self._sequence.set(sequence)
+
+    def settled(self, *, step_seconds: float, durable_seconds: float) -> None:
+        """Take how long a group of facts took to be stepped, and then to be durable."""
+        self._step_seconds.observe(step_seconds)
+        self._append_seconds.observe(durable_seconds)
+
+    def resume(self, tracked: Iterable[TrackedIntent]) -> None:
+        """Take over the intents that are open when a run begins."""
+        self._slices.resume(tracked)
+
+    def on_request(self, chain: str) -> Callable[[str, str, float, str], None]:
+        """Return what a chain's nodes call after each request: method, outcome, seconds, provider."""
+        return self._chains.on_request(chain)
+
+    def provider_up(self, chain: str, provider: str, *, up: bool) -> None:
+        """Say whether a provider, by its redacted name, is being asked."""
+        self._chains.provider_up(chain, provider, up=up)
+
+    def journal_bytes(self, size: int) -> None:
+        """Say how large the journal's file is."""
+        self._bytes.set(size)
+
+    def replay_diverged(self) -> None:
+        """Count a decision that came out differently in a replay."""
+        self._divergences.inc()
+
+    def reflect(self, status: Status) -> None:
+        """Set the gauges of state from a picture of the state."""
+        for venue in status.venues:
+            for name, count in venue.accounts.items():
+                self._accounts.labels(venue.name, name).set(count)
+            self._unknown.labels(venue.name).set(_unknown_ratio(venue))
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus's text format."""
+        return generate_latest(_WithoutCreated(self._registry))
+
+    def _take(self, body: AnyBody, unix_ms: int) -> None:
+        if isinstance(body, Fact):
+            self._facts.labels(type(body).__name__).inc()
+        match body:
+            case RunStarted():
+                self._chains.configure(body.config)
+            case ClockTicked():
+                self._chains.ticked(body.unix_ms)
+            case BlockApplied():
+                self._chains.applied(body)
+                self._slices.block(body, unix_ms)
+            case BlocksBackfilled():
+                self._chains.backfilled(body)
+            case BlockReverted():
+                self._chains.reverted(body)
+            case SignerRead():
+                self._balance.labels(self._chains.name(body.chain_id), body.signer).set(int(body.balance_wei))
+            case _:
+                self._take_slice(body, unix_ms)
+
+    def _take_slice(self, body: AnyBody, unix_ms: int) -> None:
+        match body:
+            case ProposalRefused():
+                self._slices.refused(body)
+            case IntentAdmitted():
+                self._slices.admitted(body, unix_ms)
+            case AttemptSent():
+                self._slices.sent(body, unix_ms)
+            case ReceiptSeen():
+                self._slices.receipt(body)
+            case LiquidationObserved():
+                self._slices.liquidation(body)
+            case IntentAdvanced():
+                self._slices.advanced(body, unix_ms)
+
+
+def _unknown_ratio(venue: VenueStatus) -> float:
+    """Return the share of debt that is unknown; all of it when nothing is known of any debt."""
+    debt = int(venue.debt_base)
+    return int(venue.debt_unknown_base) / debt if debt else float(bool(venue.unknown_reasons))
+
+
+class _WithoutCreated(CollectorRegistry):
+    """A view of a registry without the ``_created`` series: they say when a process began, twice as many series."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._all = registry
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the registry's families."""
+        for family in self._all.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family

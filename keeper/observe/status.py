@@ -1,0 +1,168 @@
+"""What a running keeper says of itself: one frozen picture, from which health, readiness and gauges are read.
+
+The composition root makes a new one whenever it is asked. It holds no secret and no URL. Times are Unix milliseconds of
+the wall clock, ages are seconds; integers that may pass 2^53 are decimal strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+PROGRESS_SECONDS_MAX = 15.0
+"""The core loop takes a clock tick each second; this long without progress it hangs."""
+
+
+class BlockPlace(msgspec.Struct, frozen=True):
+    """A block. ``timestamp`` in seconds, the chain's own."""
+
+    block: int
+    hash: str
+    timestamp: int
+
+
+class ChainStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A followed chain. ``watermark`` is the last complete block, ``None`` before the first.
+
+    ``behind_blocks`` are known blocks after it. ``stale`` when no block arrived at the head for longer than the
+    configuration allows.
+    """
+
+    name: str
+    chain_id: int
+    watermark: BlockPlace | None
+    behind_blocks: int
+    finalized_block: int
+    stale: bool
+
+
+class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A venue's accounts with debt, by status, and what is unknown about it.
+
+    ``discovered`` once its contracts are known. ``debt_base`` and ``debt_unknown_base`` in USD 1e-8; an account whose
+    debt cannot be told now counts with the last one known. ``unknown_reasons`` counts accounts by why their health is
+    unknown, ``prices_missing`` are tokens.
+    """
+
+    name: str
+    protocol: str
+    chain: str
+    discovered: bool
+    accounts: dict[str, int]
+    debt_base: str
+    debt_unknown_base: str
+    unknown_reasons: dict[str, int]
+    prices_missing: tuple[str, ...]
+
+
+class SignerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A signer on a chain. ``next_nonce`` is ``None`` until it was read; ``halted`` says why it signs no more."""
+
+    name: str
+    chain: str
+    address: str
+    balance_wei: str | None
+    next_nonce: int | None
+    halted: str | None
+
+
+class IntentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An intent that has not ended."""
+
+    intent_id: str
+    kind: str
+    venue: str
+    account: str
+    signer: str
+    state: str
+    nonce: int | None
+    attempts: int
+    tx_hash: str | None
+    admitted_at_block: int
+
+
+class DecisionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the newest decisions, in a line."""
+
+    sequence: int
+    unix_ms: int
+    kind: str
+    summary: str
+
+
+class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the journal is. ``fault`` says why it cannot be written, ``None`` while it can."""
+
+    last_sequence: int
+    durable_sequence: int
+    queued_records: int
+    fault: str | None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything. ``progress_age_seconds`` is how long ago the core loop last took a group of facts.
+
+    ``run_id`` is ``None`` until the run's first fact is durable.
+    """
+
+    run_id: str | None
+    code_version: str
+    live: bool
+    started_unix_ms: int
+    unix_ms: int
+    progress_age_seconds: float
+    kill_switch_armed: bool
+    draining: bool
+    journal: JournalStatus
+    chains: tuple[ChainStatus, ...]
+    venues: tuple[VenueStatus, ...]
+    signers: tuple[SignerStatus, ...]
+    intents: tuple[IntentStatus, ...]
+    last_decisions: tuple[DecisionStatus, ...]
+
+
+class Failing(msgspec.Struct, frozen=True):
+    """A condition that does not hold: its name, and why."""
+
+    condition: str
+    reason: str
+
+
+def unhealthy(status: Status) -> list[Failing]:
+    """Return why the process should be restarted: it hangs, or it cannot remember."""
+    failing = []
+    if status.progress_age_seconds > PROGRESS_SECONDS_MAX:
+        failing.append(Failing("progress", f"no fact was taken for {status.progress_age_seconds:.1f} s"))
+    if status.journal.fault is not None:
+        failing.append(Failing("journal", status.journal.fault))
+    return failing
+
+
+def unready(status: Status) -> list[Failing]:
+    """Return why the keeper cannot be relied on now: unhealthy, not at the head, prices missing, or leaving."""
+    failing = unhealthy(status)
+    if status.run_id is None:
+        failing.append(Failing("running", "the run has not begun"))
+    if status.draining:
+        failing.append(Failing("running", "the keeper is draining"))
+    failing += [fault for chain in status.chains for fault in _chain_faults(chain)]
+    failing += [fault for venue in status.venues for fault in _venue_faults(venue)]
+    return failing
+
+
+def _chain_faults(chain: ChainStatus) -> Iterator[Failing]:
+    condition = f"watermark of {chain.name}"
+    if chain.watermark is None:
+        yield Failing(condition, "no block was applied yet")
+    elif chain.behind_blocks > 0:
+        yield Failing(condition, f"{chain.behind_blocks} blocks behind the head")
+    elif chain.stale:
+        yield Failing(condition, f"no block followed {chain.watermark.block} for too long")
+
+
+def _venue_faults(venue: VenueStatus) -> Iterator[Failing]:
+    if not venue.discovered:
+        yield Failing(f"contracts of {venue.name}", "not known yet: no log of its root contract was seen")
+    if venue.prices_missing:
+        yield Failing(f"prices of {venue.name}", f"no price of {', '.join(venue.prices_missing)}")

@@ -1,0 +1,341 @@
+"""Figures from records: each is what the records say, and nothing of the interface is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry
+
+from keeper.core.codec import AnyBody
+from keeper.core.decisions import IntentState, ProposalRefused
+from keeper.core.facts import BlockReverted, BlocksBackfilled, ClockTicked, SignerRead
+from keeper.core.units import Wei
+from keeper.engine.intents import TrackedIntent
+from keeper.observe.metrics import Metrics
+from tests.observe import records
+from tests.observe.pictures import WELL
+
+INTERFACE = (
+    "head_block",
+    "watermark_block",
+    "watermark_lag_seconds",
+    "reorgs_total",
+    "reorg_depth_blocks",
+    "rpc_requests_total",
+    "rpc_seconds",
+    "rpc_provider_up",
+    "facts_total",
+    "journal_append_seconds",
+    "journal_bytes",
+    "journal_sequence",
+    "engine_step_seconds",
+    "accounts",
+    "debt_unknown_ratio",
+    "account_distance_bucket",
+    "at_risk_debt_usd",
+    "price_age_seconds",
+    "proposals_total",
+    "intents",
+    "attempts_total",
+    "slice_seconds",
+    "repaid_usd_total",
+    "seized_usd_total",
+    "profit_usd_total",
+    "gas_spent_wei_total",
+    "signer_balance_wei",
+    "liquidations_seen_total",
+    "replay_divergence_total",
+    "build_info",
+)
+"""Every metric that the interface names, without the prefix."""
+
+NOT_YET = {
+    "account_distance_bucket": "the distance index of accounts is not built",
+    "at_risk_debt_usd": "the distance index of accounts is not built",
+    "price_age_seconds": "no record says when a feed was last updated; a read says only what it answers",
+}
+
+BUSY: list[tuple[int, Sequence[AnyBody]]] = [
+    (1_000, [records.run_started(1_000)]),
+    (2_000, [records.block_applied(10, 1, seen_unix_ms=1_500), records.admitted()]),
+    (2_250, [records.sent(), records.advanced(IntentState.ADMITTED, IntentState.BROADCAST)]),
+    (
+        4_250,
+        [
+            records.block_applied(11, 3),
+            records.liquidated(),
+            records.advanced(IntentState.BROADCAST, IntentState.MINED),
+            records.receipt(),
+        ],
+    ),
+    (12_250, [records.advanced(IntentState.MINED, IntentState.FINAL_SUCCESS)]),
+]
+"""The life of one slice."""
+
+
+class Observed:
+    """Metrics, fed with groups of bodies, and asked by the names of the interface."""
+
+    def __init__(self, *groups: tuple[int, Sequence[AnyBody]]) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry)
+        self._next = 1
+        for unix_ms, bodies in [(0, [records.run_started()]), *groups]:
+            self.take(unix_ms, *bodies)
+
+    def take(self, unix_ms: int, *bodies: AnyBody) -> None:
+        """Feed one group."""
+        self.metrics.observe(bodies, first_sequence=self._next, unix_ms=unix_ms)
+        self._next += len(bodies)
+
+    def __call__(self, name: str, **labels: str) -> float | None:
+        """Return a figure."""
+        return self.registry.get_sample_value(f"keeper_{name}", labels)
+
+
+def test_every_metric_of_the_interface_is_exported() -> None:
+    """What the interface names is registered under that very name, or has a reason why not."""
+    metrics = Observed(*BUSY)
+    metrics.metrics.reflect(WELL)
+    exported = {
+        line.split()[2].removeprefix("keeper_")
+        for line in metrics.metrics.exposition().decode().splitlines()
+        if line.startswith("# TYPE")
+    }
+
+    assert sorted(set(INTERFACE) - exported) == sorted(NOT_YET)
+    assert sorted(exported - set(INTERFACE)) == []
+
+
+def test_a_replay_exports_what_the_run_exported() -> None:
+    """Two folds over the same records give the same exposition, byte for byte."""
+    assert Observed(*BUSY).metrics.exposition() == Observed(*BUSY).metrics.exposition()
+
+
+def test_records_are_grouped_as_one_likes() -> None:
+    """A journal that is read record by record gives the figures of the run that wrote it in groups."""
+    one_by_one = [(unix_ms, [body]) for unix_ms, bodies in BUSY for body in bodies]
+
+    assert Observed(*one_by_one).metrics.exposition() == Observed(*BUSY).metrics.exposition()
+
+
+def test_head_and_watermark() -> None:
+    """While catching up, the head is ahead of the watermark by the blocks that are behind."""
+    observed = Observed((0, [records.block_applied(10, behind_blocks=5)]))
+
+    assert (observed("head_block", chain="local"), observed("watermark_block", chain="local")) == (15.0, 10.0)
+
+
+def test_a_backfill_moves_the_watermark() -> None:
+    """The last block of a complete range is the watermark."""
+    fact = BlocksBackfilled(records.CHAIN_ID, 1, records.header(500), (), (), 100)
+    observed = Observed((0, [fact]))
+
+    assert (observed("head_block", chain="local"), observed("watermark_block", chain="local")) == (600.0, 500.0)
+
+
+def test_the_lag_grows_with_the_clock() -> None:
+    """The lag is measured at each tick against the watermark's own timestamp, block or no block."""
+    observed = Observed((0, [records.block_applied(10, 1_000), ClockTicked(1_002_500)]))
+    first = observed("watermark_lag_seconds", chain="local")
+    observed.take(0, ClockTicked(1_060_000))
+
+    assert (first, observed("watermark_lag_seconds", chain="local")) == (2.5, 60.0)
+
+
+def test_a_reorg_is_counted_once_with_its_depth() -> None:
+    """Abandoned blocks in a row are one reorg; its depth is their number."""
+    reverted = [BlockReverted(records.CHAIN_ID, number, records.block_hash(number)) for number in (11, 10)]
+    blocks = [records.block_applied(10), records.block_applied(11)]
+    observed = Observed((0, [*blocks, *reverted, *blocks]))
+
+    assert observed("reorgs_total", chain="local") == 1.0
+    assert observed("reorg_depth_blocks_sum", chain="local") == 2.0
+
+
+def test_an_abandoned_block_takes_the_watermark_back() -> None:
+    """After a reverted block the watermark is its parent."""
+    observed = Observed((0, [records.block_applied(10), BlockReverted(records.CHAIN_ID, 10, records.block_hash(10))]))
+
+    assert observed("watermark_block", chain="local") == 9.0
+
+
+def test_facts_are_counted_by_kind() -> None:
+    """Facts are counted, decisions are not."""
+    observed = Observed(*BUSY)
+
+    assert (observed("facts_total", kind="BlockApplied"), observed("facts_total", kind="IntentAdmitted")) == (2.0, None)
+
+
+def test_the_sequence_is_the_last_records() -> None:
+    """The journal's sequence is that of the newest record seen."""
+    observed = Observed((0, [ClockTicked(1), ClockTicked(2)]))
+
+    assert observed("journal_sequence") == 3.0
+
+
+def test_requests_are_counted_by_outcome() -> None:
+    """Each request to a node counts under its method and outcome, and its time under its method."""
+    observed = Observed()
+    measure = observed.metrics.on_request("local")
+    measure("eth_call", "ok", 0.25, "http://127.0.0.1:8545")
+    measure("eth_call", "refused", 0.5, "http://127.0.0.1:8545")
+
+    assert observed("rpc_requests_total", chain="local", method="eth_call", outcome="ok") == 1.0
+    assert observed("rpc_seconds_sum", chain="local", method="eth_call") == 0.75
+
+
+def test_a_provider_is_up_or_down() -> None:
+    """A provider that is passed over is down."""
+    observed = Observed()
+    observed.metrics.provider_up("local", "http://127.0.0.1:8545", up=False)
+
+    assert observed("rpc_provider_up", chain="local", provider="http://127.0.0.1:8545") == 0.0
+
+
+def test_groups_are_timed() -> None:
+    """A group's step and its way to the disk are measured apart."""
+    observed = Observed()
+    observed.metrics.settled(step_seconds=0.25, durable_seconds=0.5)
+
+    assert (observed("engine_step_seconds_sum"), observed("journal_append_seconds_sum")) == (0.25, 0.5)
+
+
+def test_every_stage_of_a_slice_is_timed() -> None:
+    """Seen to decided to sent to included to final, each from the one before, in seconds."""
+    observed = Observed(*BUSY)
+    stages = {
+        stage: observed("slice_seconds_sum", venue="aave", stage=stage)
+        for stage in ("decided", "sent", "included", "final")
+    }
+
+    assert stages == {"decided": 0.5, "sent": 0.25, "included": 2.0, "final": 8.0}
+
+
+def test_a_stage_counts_once() -> None:
+    """A second attempt, and a block that was lost and found again, do not time a stage twice."""
+    back = records.advanced(IntentState.MINED, IntentState.BROADCAST)
+    again = records.advanced(IntentState.BROADCAST, IntentState.MINED)
+    observed = Observed(*BUSY[:-1], (6_250, [back, records.sent(), again]), *BUSY[-1:])
+
+    counts = [observed("slice_seconds_count", venue="aave", stage=stage) for stage in ("sent", "included", "final")]
+    assert counts == [1.0, 1.0, 1.0]
+
+
+def test_the_last_inclusion_counts_for_finality() -> None:
+    """After a reorg the way to finality begins at the block that stayed."""
+    back = records.advanced(IntentState.MINED, IntentState.BROADCAST)
+    again = records.advanced(IntentState.BROADCAST, IntentState.MINED)
+    observed = Observed(*BUSY[:-1], (6_250, [back, again]), *BUSY[-1:])
+
+    assert observed("slice_seconds_sum", venue="aave", stage="final") == 6.0
+
+
+def test_money_is_counted_at_finality() -> None:
+    """A mined slice has not earned anything; a final one has."""
+    labels = {"venue": "aave", "strategy": "partial_liquidation"}
+    mined, final = Observed(*BUSY[:-1]), Observed(*BUSY)
+
+    assert mined("repaid_usd_total", **labels) is None
+    assert (final("repaid_usd_total", **labels), final("seized_usd_total", **labels)) == (100.0, 105.0)
+    assert final("profit_usd_total", **labels) == 2.0
+
+
+def test_money_is_what_happened() -> None:
+    """When less was seized than foreseen, the figures are of what was seized; a loss is negative."""
+    labels = {"venue": "aave", "strategy": "partial_liquidation"}
+    less = records.liquidated(repaid=1000, seized=400)
+    groups = [*BUSY[:3], (4_250, [less, *[body for body in BUSY[3][1] if body != records.liquidated()]]), BUSY[4]]
+    observed = Observed(*groups)
+
+    assert (observed("seized_usd_total", **labels), observed("profit_usd_total", **labels)) == (84.0, -19.0)
+
+
+def test_gas_is_counted_at_finality() -> None:
+    """Fees count once, when the transaction is final."""
+    labels = {"chain": "local", "signer": "main"}
+    mined, final = Observed(*BUSY[:-1]), Observed(*BUSY)
+
+    assert (mined("gas_spent_wei_total", **labels), final("gas_spent_wei_total", **labels)) == (None, 6e14)
+
+
+def test_a_late_receipt_counts_its_gas() -> None:
+    """The venue's event may end an intent before its receipt arrives; the fees count all the same, once."""
+    early = (4_250, [body for body in BUSY[3][1] if body != records.receipt()])
+    late = (13_000, [records.receipt(), records.receipt()])
+    observed = Observed(*BUSY[:3], early, BUSY[4], late)
+
+    assert observed("gas_spent_wei_total", chain="local", signer="main") == 6e14
+
+
+def test_intents_stand_in_one_state() -> None:
+    """An intent is counted in the state it is in, and in no other."""
+    observed = Observed(*BUSY)
+    states = [observed("intents", venue="aave", state=state) for state in ("admitted", "broadcast", "mined")]
+
+    assert states == [0.0, 0.0, 0.0]
+    assert observed("intents", venue="aave", state="final_success") == 1.0
+
+
+def test_open_intents_outlive_the_process() -> None:
+    """Intents that an earlier run admitted are counted from the start, and their gas when they end."""
+    observed = Observed()
+    observed.metrics.resume([TrackedIntent(records.intent(), IntentState.MINED)])
+    before = observed("intents", venue="aave", state="mined")
+    observed.take(0, records.receipt(), records.advanced(IntentState.MINED, IntentState.FINAL_SUCCESS))
+
+    assert (before, observed("intents", venue="aave", state="mined")) == (1.0, 0.0)
+    assert observed("gas_spent_wei_total", chain="local", signer="main") == 6e14
+
+
+def test_attempts_are_counted_by_answer() -> None:
+    """What a provider said of a transaction is counted for its signer."""
+    observed = Observed(*BUSY)
+
+    assert observed("attempts_total", chain="local", signer="main", outcome="accepted") == 1.0
+
+
+def test_proposals_are_counted_by_reason() -> None:
+    """A refusal counts under its reason, an admission under none."""
+    observed = Observed(*BUSY, (13_000, [ProposalRefused(records.proposal(), "dry_run", "")]))
+    labels = {"venue": "aave", "strategy": "partial_liquidation"}
+
+    assert observed("proposals_total", **labels, outcome="refused", reason="dry_run") == 1.0
+    assert observed("proposals_total", **labels, outcome="admitted", reason="") == 1.0
+
+
+def test_liquidations_are_ours_or_others() -> None:
+    """Every liquidation on chain counts, by who did it."""
+    observed = Observed(*BUSY, (13_000, [records.liquidated(ours=False)]))
+
+    assert [observed("liquidations_seen_total", venue="aave", by=by) for by in ("ours", "others")] == [1.0, 1.0]
+
+
+def test_the_balance_is_the_last_one_read() -> None:
+    """A signer's balance is exported in wei."""
+    reads = [
+        SignerRead(records.CHAIN_ID, "main", number, records.block_hash(number), Wei(balance), 0, ())
+        for number, balance in ((1, 10**18), (2, 9 * 10**17))
+    ]
+    observed = Observed((0, reads))
+
+    assert observed("signer_balance_wei", chain="local", signer="main") == 9e17
+
+
+def test_gauges_of_state_follow_the_picture() -> None:
+    """Accounts and unknown debt are those of the newest picture."""
+    observed = Observed()
+    observed.metrics.reflect(WELL)
+
+    assert observed("accounts", venue="aave", status="liquidatable") == 2.0
+    assert observed("debt_unknown_ratio", venue="aave") == 0.25
+
+
+def test_what_only_this_machine_knows() -> None:
+    """The journal's size, the divergences of a replay and the version are exported as given."""
+    observed = Observed()
+    observed.metrics.journal_bytes(4096)
+    observed.metrics.replay_diverged()
+
+    assert (observed("journal_bytes"), observed("replay_divergence_total")) == (4096.0, 1.0)
+    assert observed("build_info", version="0.1.0") == 1.0
