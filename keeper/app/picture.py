@@ -123,6 +123,7 @@ class Picture:
             name=spec.name,
             protocol=spec.protocol,
             chain=self._names[spec.chain_id],
+            discovered=ledger.spender is not None,
             accounts={status.value: counts[status] for status in HealthStatus},
             debt_base=_total_debt(margins),
             debt_unknown_base=_total_debt(unknown),

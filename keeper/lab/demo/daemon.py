@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
@@ -101,7 +102,7 @@ class DaemonProcess:
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
     try:
         async with session.get(url) as response:
-            return response.status == aiohttp.web.HTTPOk.status_code
+            return response.status == HTTPStatus.OK
     except aiohttp.ClientError:
         return False
 
