@@ -110,6 +110,7 @@ class Follower:
         self._options = options or FollowerOptions()
         self._observe = observe
         self._on_error = on_error
+        self._seen_unix_ms = 0
         self._backfill = Backfill(
             chain_id,
             pool,
@@ -137,6 +138,7 @@ class Follower:
             Halt: a final block was replaced, or the journal stopped.
             ConfigError: a provider serves another chain.
         """
+        self._seen_unix_ms = self._clock.unix_ms()
         try:
             if hint.number - self.window.next_number >= self._options.gap_blocks_max:
                 await self._catch_up(hint)
@@ -213,7 +215,8 @@ class Follower:
             reads = await source.reads(header.hash, wanted)
             if header is head:
                 facts += await self._observe(header)
-            facts.append(BlockApplied(self._chain_id, header, block_logs, reads, head.number - header.number))
+            behind_blocks = head.number - header.number
+            facts.append(BlockApplied(self._chain_id, header, block_logs, reads, behind_blocks, self._seen_unix_ms))
         return facts
 
     def _finalized(self, window: Window, source: BlockSource, head: BlockHeader) -> tuple[Window, list[BlockFinalized]]:
