@@ -151,9 +151,11 @@ class Metrics:
 
 
 def _unknown_ratio(venue: VenueStatus) -> float:
-    """Return the share of debt that is unknown; all of it when nothing is known of any debt."""
-    debt = int(venue.debt_base)
-    return int(venue.debt_unknown_base) / debt if debt else float(bool(venue.unknown_reasons))
+    """Return the share of debt that is unknown; of accounts, where the debt of unknown accounts cannot be told either."""
+    unknown, accounts = venue.accounts.get("unknown", 0), sum(venue.accounts.values())
+    if int(venue.debt_unknown_base) or not unknown:
+        return int(venue.debt_unknown_base) / max(1, int(venue.debt_base))
+    return unknown / accounts
 
 
 class _WithoutCreated(CollectorRegistry):

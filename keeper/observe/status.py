@@ -40,9 +40,8 @@ class ChainStatus(msgspec.Struct, frozen=True, kw_only=True):
 class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A venue's accounts with debt, by status, and what is unknown about it.
 
-    ``discovered`` once its contracts are known. ``debt_base`` and ``debt_unknown_base`` in USD 1e-8; an account whose
-    debt cannot be told now counts with the last one known. ``unknown_reasons`` counts accounts by why their health is
-    unknown, ``prices_missing`` are tokens.
+    ``discovered`` once its contracts are known. ``debt_base`` and ``debt_unknown_base`` in USD 1e-8, as far as known.
+    ``unknown_reasons`` counts accounts by why their health is unknown, ``prices_missing`` are tokens.
     """
 
     name: str

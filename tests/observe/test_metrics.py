@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from keeper.core.codec import AnyBody
@@ -13,7 +14,7 @@ from keeper.core.units import Wei
 from keeper.engine.intents import TrackedIntent
 from keeper.observe.metrics import Metrics
 from tests.observe import records
-from tests.observe.pictures import WELL
+from tests.observe.pictures import WELL, with_venue
 
 INTERFACE = (
     "head_block",
@@ -329,6 +330,18 @@ def test_gauges_of_state_follow_the_picture() -> None:
 
     assert observed("accounts", venue="aave", status="liquidatable") == 2.0
     assert observed("debt_unknown_ratio", venue="aave") == 0.25
+
+
+@pytest.mark.parametrize(
+    ("accounts", "unknown_base", "ratio"),
+    [({"healthy": 3, "unknown": 1}, "0", 0.25), ({"unknown": 2}, "0", 1.0), ({"healthy": 1, "unknown": 0}, "0", 0.0)],
+)
+def test_unknown_debt_is_never_nothing(accounts: dict[str, int], unknown_base: str, ratio: float) -> None:
+    """Where not even the debt of the unknown accounts is known, their share of all accounts stands for it."""
+    observed = Observed()
+    observed.metrics.reflect(with_venue(accounts=accounts, debt_unknown_base=unknown_base))
+
+    assert observed("debt_unknown_ratio", venue="aave") == ratio
 
 
 def test_what_only_this_machine_knows() -> None:
