@@ -119,7 +119,7 @@ def load_state(raw: bytes, open_ledger: OpenLedger) -> EngineState:
     """
     try:
         snapshot: Snapshot = _DECODER.decode(raw)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, NotImplementedError) as error:
         raise JournalDamaged("snapshot", str(error), "delete it: the journal has everything") from error
     if snapshot.version != ENGINE_VERSION:
         reason = f"is of engine version {snapshot.version}, this is version {ENGINE_VERSION}"

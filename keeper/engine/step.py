@@ -114,6 +114,12 @@ class Engine:
         """The last reading of every signer, by (chain id, signer)."""
         return self._state.wallets
 
+    def is_stale(self, chain_id: int) -> bool:
+        """Tell whether a followed chain's head has not moved for longer than the configuration allows."""
+        state = self._state
+        stale_after = {spec.chain_id: spec.stale_after_seconds for spec in state.run.chains}
+        return state.chain(chain_id).is_stale(state.clock.elapsed_ms, stale_after[chain_id])
+
     @property
     def kill_switch_armed(self) -> bool:
         """Whether the operator's kill switch is armed."""
