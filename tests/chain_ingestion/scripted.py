@@ -201,9 +201,9 @@ class ScriptedServer:
             if message.type is WSMsgType.BINARY:
                 asked = json.loads(message.data)
                 answer = "0xfeed" if asked["method"] == "eth_subscribe" else self.chain.answer(asked["method"], [])
-                await socket.send_json({"jsonrpc": "2.0", "id": asked["id"], "result": answer})
                 if asked["method"] == "eth_subscribe":
                     self.sockets.append(socket)
+                await socket.send_json({"jsonrpc": "2.0", "id": asked["id"], "result": answer})
         return socket
 
     async def announce(self, hint: HeadHint) -> None:
