@@ -13,7 +13,8 @@ from keeper.core.units import Wei
 from keeper.execution.fees import call_ceiling
 from keeper.execution.lane import CANCEL_GAS
 from tests.execution.lever import FAIL, LOCK, LOCKED
-from tests.execution.stage import GWEI, RICH, SEND, Stage
+from tests.execution.scripted import interrupt
+from tests.execution.stage import GWEI, RICH, SEND, Crash, Stage
 
 pytestmark = pytest.mark.chain
 
@@ -81,6 +82,25 @@ async def test_late_admission(stage: Stage) -> None:
     await stage.act()
     assert stage.reasons(intent) == ["expired"]
     assert stage.attempts() == []
+
+
+async def test_last_block(stage: Stage) -> None:
+    """In the last block of its validity an admission is still taken."""
+    intent = stage.admit(valid_for=1)
+    await stage.turn()
+    assert stage.state(intent) is IntentState.BROADCAST
+
+
+async def test_nonces_go_on(stage: Stage) -> None:
+    """An intent that has ended leaves its nonce spent."""
+    stage.admit()
+    await stage.act()
+    await stage.turn(3)
+    intent = stage.admit()
+    await stage.act()
+    await stage.turn(3)
+    assert [attempt.nonce for attempt in stage.attempts()] == [0, 1]
+    assert stage.state(intent) is IntentState.FINAL_SUCCESS
 
 
 async def test_kill_switch(stage: Stage) -> None:
@@ -241,15 +261,15 @@ async def test_cancelled(stage: Stage) -> None:
 
 async def test_cancel_after_the_ceiling(stage: Stage) -> None:
     """A call at its ceiling under the operator's limit can still be cancelled: one raise was kept back."""
-    stage.limit = Wei(3 * GWEI)
+    stage.limit = Wei(2 * GWEI)
     stage.restart()
     await stage.mine()
     stage.admit(valid_for=1)
     await stage.act()
     await stage.wait(2)
     call, cancel = stage.attempts()
-    assert call.fee_wei_max <= call_ceiling(Wei(3 * GWEI), Wei(400 * GWEI))
-    assert (cancel.kind, cancel.fee_wei_max <= Wei(3 * GWEI)) == ("cancel", True)
+    assert call.fee_wei_max == call_ceiling(stage.limit, Wei(400 * GWEI))
+    assert (cancel.kind, cancel.fee_wei_max <= stage.limit) == ("cancel", True)
 
 
 async def test_call_wins_over_its_cancel(stage: Stage) -> None:
@@ -328,6 +348,7 @@ async def test_foreign_transaction(stage: Stage) -> None:
     later = stage.admit()
     await stage.turn()
     assert (stage.state(later), len(stage.node.sent)) == (IntentState.ADMITTED, 1)
+    assert len(stage.recorder.of(PreflightSeen)) == 1
 
 
 async def test_halted_is_silent(stage: Stage) -> None:
@@ -341,6 +362,14 @@ async def test_halted_is_silent(stage: Stage) -> None:
     await stage.rpc.call("eth_sendRawTransaction", to_hex(stage.attempts()[0].raw), answer=object)
     await stage.turn()
     assert (stage.state(intent), len(stage.receipts())) == (IntentState.MINED, 1)
+
+
+async def test_halt_in_preflight(stage: Stage) -> None:
+    """A halt that arrives during the simulation keeps the nonce unspent."""
+    stage.admit()
+    interrupt(stage.lane, lambda: stage.engine.intents._halted.update(main="foreign transaction"))
+    await stage.act()
+    assert (stage.attempts(), len(stage.recorder.of(PreflightSeen))) == ([], 1)
 
 
 async def test_halt_between_record_and_send(stage: Stage) -> None:
@@ -405,6 +434,17 @@ async def test_behind_the_head(stage: Stage) -> None:
     stage.engine.chains[31337].behind_blocks = 1
     await stage.act()
     assert (stage.attempts(), stage.node.sent) == ([], [])
+
+
+async def test_run(stage: Stage) -> None:
+    """The lane makes a pass whenever it is woken, outlives a node in trouble, and ends with the process."""
+    stage.lane._on_trouble = lambda _: stage.lane.head()
+    stage.node.lost_requests[SIMULATION] = 1
+    intent = stage.admit()
+    stage.recorder.steps.left = 8  # one lost request, then a simulation, an attempt, a send, and its answer
+    with pytest.raises(Crash):
+        await stage.lane.run()
+    assert stage.state(intent) is IntentState.BROADCAST
 
 
 async def test_other_lane(stage: Stage) -> None:
