@@ -9,13 +9,13 @@ show. A block's undo holds exactly the keys whose value at its end differs from 
 set back takes its entry with it), so the path inside the block does not show. And absence is the only empty value:
 setting ``None`` deletes the row.
 
-Keys have one length per table and values one width per column, so a million rows are two joined byte strings and the
-dump costs a sort and a join, not a million encodings.
+Keys have one length per table and integers one width per column, so a million rows are a million slices of one byte
+string: the dump is a sort and a join, not a million encodings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from types import GenericAlias
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -28,30 +28,30 @@ Value = TypeVar("Value")
 
 
 class Column(Protocol[Value]):
-    """How the values of a table become bytes."""
+    """How rows become bytes, in key order."""
 
-    def encode(self, values: Sequence[Value]) -> bytes:
-        """Join values."""
+    def encode(self, rows: Mapping[bytes, Value]) -> bytes:
+        """Join rows."""
 
-    def decode(self, raw: bytes) -> list[Value]:
+    def decode(self, raw: bytes, key_size: int) -> dict[bytes, Value]:
         """Split what :meth:`encode` joined; ``ValueError`` when it cannot be that."""
 
 
 class UnsignedColumn:
-    """Unsigned integers of ``size`` bytes each, big-endian."""
+    """Unsigned integers of ``size`` bytes each, big-endian, behind their key."""
 
     def __init__(self, size: int) -> None:
         self._size = size
 
-    def encode(self, values: Sequence[int]) -> bytes:
-        """Join the integers; ``OverflowError`` for one that does not fit."""
+    def encode(self, rows: Mapping[bytes, int]) -> bytes:
+        """Join keys and integers; ``OverflowError`` for one that does not fit."""
         size = self._size
-        return b"".join([value.to_bytes(size, "big") for value in values])
+        return b"".join(sorted([key + value.to_bytes(size, "big") for key, value in rows.items()]))
 
-    def decode(self, raw: bytes) -> list[int]:
-        """Split into integers."""
-        whole = int.from_bytes
-        return [whole(part, "big") for part in _split(raw, self._size)]
+    def decode(self, raw: bytes, key_size: int) -> dict[bytes, int]:
+        """Split into keys and integers."""
+        number, width = int.from_bytes, key_size + self._size
+        return {part[:key_size]: number(part[key_size:], "big") for part in _split(raw, width)}
 
 
 class StructColumn(Generic[Value]):
@@ -59,33 +59,35 @@ class StructColumn(Generic[Value]):
 
     def __init__(self, kind: type[Value]) -> None:
         self._encoder = encoder()
-        self._decoder = decoder(GenericAlias(list, (kind,)))
+        self._decoder = decoder(GenericAlias(list, (GenericAlias(tuple, (bytes, kind)),)))
 
-    def encode(self, values: Sequence[Value]) -> bytes:
-        """Encode as one list."""
-        return self._encoder.encode(values)
+    def encode(self, rows: Mapping[bytes, Value]) -> bytes:
+        """Encode as one list of keys and structs."""
+        return self._encoder.encode([(key, rows[key]) for key in sorted(rows)])
 
-    def decode(self, raw: bytes) -> list[Value]:
-        """Decode one list."""
+    def decode(self, raw: bytes, key_size: int) -> dict[bytes, Value]:
+        """Decode one list of keys and structs."""
         try:
-            values: list[Value] = self._decoder.decode(raw)
+            rows: dict[bytes, Value] = dict(self._decoder.decode(raw))
         except (msgspec.MsgspecError, NotImplementedError) as error:
             raise ValueError(str(error)) from error
-        return values
+        if any(len(key) != key_size for key in rows):
+            raise ValueError(f"a key is not {key_size} bytes")
+        return rows
 
 
-class _Columns(msgspec.Struct, array_like=True):
-    """Rows as bytes: ``present`` has a byte for each key, zero where there was no row (undo only)."""
+class _Before(msgspec.Struct, array_like=True):
+    """The undo of a block: keys that had no row, and the rows that were."""
 
-    keys: bytes
-    present: bytes
-    values: bytes
+    block: int
+    absent: bytes
+    rows: bytes
 
 
 class _TableDump(msgspec.Struct, array_like=True):
     name: str
-    rows: _Columns
-    undo: list[tuple[int, _Columns]]
+    rows: bytes
+    undo: list[_Before]
 
 
 class _Dump(msgspec.Struct, array_like=True):
@@ -151,30 +153,23 @@ class Table(Generic[Value]):
 
     def dump(self) -> _TableDump:
         """Return the rows and undo in key order (for :class:`Tables`)."""
-        undo = [(block, self._join(before)) for block, before in sorted(self._undo.items()) if before]
-        return _TableDump(self.name, self._join(self.rows), undo)
+        undo = [self._before_of(block, before) for block, before in sorted(self._undo.items()) if before]
+        return _TableDump(self.name, self._column.encode(self.rows), undo)
 
-    def _join(self, rows: dict[bytes, Value] | dict[bytes, Value | None]) -> _Columns:
-        keys = sorted(rows)
-        values = [rows[key] for key in keys]
-        present = bytes([value is not None for value in values]) if None in values else b""
-        return _Columns(b"".join(keys), present, self._column.encode([value for value in values if value is not None]))
+    def _before_of(self, block: int, before: dict[bytes, Value | None]) -> _Before:
+        absent = sorted(key for key, value in before.items() if value is None)
+        rows = {key: value for key, value in before.items() if value is not None}
+        return _Before(block, b"".join(absent), self._column.encode(rows))
 
     def load(self, dump: _TableDump) -> None:
         """Replace everything by a dump (for :class:`Tables`); ``ValueError`` when it cannot be one."""
-        self.rows = {key: value for key, value in self._parted(dump.rows) if value is not None}
-        self._undo = {block: dict(self._parted(columns)) for block, columns in dump.undo}
+        self.rows = self._column.decode(dump.rows, self._key_size)
+        self._undo = {each.block: self._undo_of(each) for each in dump.undo}
         self._before = None
 
-    def _parted(self, columns: _Columns) -> zip[tuple[bytes, Value | None]]:
-        keys = _split(columns.keys, self._key_size)
-        values: list[Value | None] = list(self._column.decode(columns.values))
-        if columns.present:
-            given = iter(values)
-            values = [next(given) if flag else None for flag in columns.present]
-        if len(keys) != len(values):
-            raise ValueError(f"{len(keys)} keys and {len(values)} values in table {self.name}")
-        return zip(keys, values, strict=True)
+    def _undo_of(self, before: _Before) -> dict[bytes, Value | None]:
+        absent = dict.fromkeys(_split(before.absent, self._key_size))
+        return {**absent, **self._column.decode(before.rows, self._key_size)}
 
 
 class Tables:

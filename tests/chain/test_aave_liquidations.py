@@ -1,0 +1,110 @@
+"""A liquidation is known before it is sent: the previous block's state, at the executing block's time, tells it all."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+from keeper.core.ids import parse_address
+from keeper.core.units import BaseAmount, TokenAmount, Wad
+from keeper.core.venue import Preview, Status
+from keeper.lab.localchain.aave import AaveMarket
+from keeper.lab.localchain.random_market import Liquidation, random_market
+from keeper.lab.localchain.rpc import LabRpc
+from keeper.venues.aave_v3.calls import ERROR_NAMES
+from keeper.venues.aave_v3.ledger import AaveLedger
+from tests.chain.aave_feed import FedBlock, Feed, open_aave
+
+SEED = int(os.environ.get("KEEPER_SEED", "1"))
+STEPS = 320
+BORROWERS = 60
+ATTEMPTS_MIN = 100
+PAYOUT_ERRORS = ("Panic(0x11)", "INVALID_BURN_AMOUNT")
+"""What a payout in underlying tokens may give and one in aTokens may not; the keeper never asks for aTokens."""
+
+
+@pytest.mark.chain
+@pytest.mark.parametrize(
+    "seed", [pytest.param(SEED, marks=pytest.mark.slow), pytest.param(SEED + 1, marks=pytest.mark.soak)]
+)
+async def test_a_preview_is_what_the_contract_then_does(rpc: LabRpc, market: AaveMarket, seed: int) -> None:
+    """Amounts, health and debt after are those of the chain to the wei, or the predicted error is the one given."""
+    feeds = [Feed(rpc, open_aave(market, prices)) for prices in ("read", "events")]
+    outcomes: Counter[str] = Counter()
+    async with random_market(rpc, market, seed=seed, borrowers=BORROWERS) as driver:
+        for _ in range(STEPS):
+            step = await driver.step()
+            for feed in feeds:
+                await feed.up_to(step.block_number - 1)
+            for attempt in (each for each in step.liquidations if each.transaction_index == 0):
+                outcomes[await _check(feeds[0], attempt, after=False)] += 1
+                outcomes[await _check(feeds[1], attempt, after=True)] += 1
+            for feed in feeds:
+                await feed.up_to(step.block_number)
+                assert _seen(feed) == sum(each.succeeded for each in step.liquidations)
+    attempts = (outcomes.total() - outcomes["not comparable"]) // len(feeds)
+    summary = f"{attempts} attempts foretold in both price modes, 0 wrong: {dict(outcomes)}"
+    print(f"seed {seed}: {summary}")  # noqa: T201 - a randomised run says its seed
+    assert attempts >= ATTEMPTS_MIN
+
+
+async def _check(feed: Feed, attempt: Liquidation, *, after: bool) -> str:
+    """Compare one attempt with its preview on the state of the block before; return what it came to."""
+    told = _preview(feed.ledger, attempt)
+    if attempt.asked.receive_a_token and told.revert in PAYOUT_ERRORS:
+        return "not comparable"
+    assert _foretold(told) == _done(attempt), (attempt, told)
+    if after and attempt.succeeded and not _into_own_pocket(attempt):
+        left = _after_first(feed.ledger, await feed.fetch(attempt.block_number), attempt)
+        assert left in (None, (told.debt_left_base, told.health_after)), (attempt, told)
+    return told.revert or "executed"
+
+
+def _preview(ledger: AaveLedger, attempt: Liquidation) -> Preview:
+    asked = attempt.asked
+    return ledger.preview(
+        parse_address(asked.user),
+        parse_address(asked.debt_asset),
+        parse_address(asked.collateral_asset),
+        TokenAmount(asked.debt_to_cover),
+        at_timestamp=attempt.timestamp,
+    )
+
+
+def _after_first(ledger: AaveLedger, block: FedBlock, attempt: Liquidation) -> tuple[BaseAmount, Wad | None] | None:
+    """Return debt and health once the block's first transaction is folded, and nothing else of the block.
+
+    ``None`` when a price is not followed yet, so that it would have to be read at the end of the block.
+    """
+    ledger.begin_block(block.header)
+    for log in block.logs:
+        if log.tx_hash == block.logs[0].tx_hash:
+            ledger.apply_log(log)
+    margin = ledger.margin(parse_address(attempt.asked.user))
+    ledger.undo_block(block.header.number)
+    if margin.health.status is Status.UNKNOWN:
+        assert "was last read at block" in str(margin.health.reason)
+        return None
+    return margin.debt_base, margin.health_wad
+
+
+def _into_own_pocket(attempt: Liquidation) -> bool:
+    """Return whether the account liquidated itself into aTokens, which leaves it the collateral."""
+    return attempt.asked.receive_a_token and attempt.asked.liquidator == attempt.asked.user
+
+
+def _foretold(preview: Preview) -> tuple[int, int, str]:
+    return int(preview.repaid), int(preview.seized), preview.revert or ""
+
+
+def _done(attempt: Liquidation) -> tuple[int, int, str]:
+    reason = attempt.revert_reason
+    return attempt.debt_covered, attempt.collateral_seized, ERROR_NAMES.get(reason, reason)
+
+
+def _seen(feed: Feed) -> int:
+    """Return how many liquidations the ledger reported since the last time."""
+    seen, feed.seen = feed.seen, []
+    return len(seen)
