@@ -4,6 +4,8 @@ Producers (the follower, the lanes, the clock) hand over *groups* of facts. A gr
 together with its decisions as one unit, so a crash leaves all of it or nothing. The engine may run ahead of the disk:
 it is a fold in memory that a failed commit takes down with the process. What must never run ahead of the disk is an
 act, so decisions reach their reader (``on_settled``) only when they are durable, in the order of the journal.
+
+A recorder that ended, whatever the reason, refuses: nobody waits for a group that will never be recorded.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from keeper.core.codec import AnyBody
+from keeper.core.errors import JournalStopped
 from keeper.core.facts import AnyFact
 from keeper.core.ports import Clock
 from keeper.engine.step import ENGINE_VERSION, Engine
@@ -67,31 +70,67 @@ class JournalRecorder:
         self._snapshot_sequence = journal.last_sequence
         self._inbox: asyncio.Queue[tuple[tuple[AnyFact, ...], asyncio.Future[None] | None]] = asyncio.Queue(GROUPS_MAX)
         self._outbox: asyncio.Queue[_Pending] = asyncio.Queue(GROUPS_MAX)
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._ended = False
         self.progressed_at = clock.monotonic()
 
     async def submit(self, facts: Sequence[AnyFact]) -> None:
-        """Queue a group; waits while the queue is full (never drops)."""
-        await self._inbox.put((tuple(facts), None))
-
-    async def record(self, facts: Sequence[AnyFact]) -> None:
-        """Queue a group and wait until it is durable and the engine has stepped it."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await self._inbox.put((tuple(facts), waiter))
-        await waiter
-
-    async def run(self) -> None:
-        """Take groups until cancelled.
+        """Queue a group; waits while the queue is full (never drops).
 
         Raises:
-            JournalStopped: a commit failed; nothing after it was acted on.
-            InvariantBroken: the engine met a state that must not be.
+            JournalStopped: the recorder has ended.
         """
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._settle())
-            while True:
-                facts, waiter = await self._inbox.get()
-                await self._journal.wait_room()
-                await self._outbox.put(self._take(facts, waiter))
+        await self._enqueue(facts, None)
+
+    async def record(self, facts: Sequence[AnyFact]) -> None:
+        """Queue a group and wait until it is durable and the engine has stepped it.
+
+        Raises:
+            JournalStopped: the recorder has ended, before or meanwhile.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self._enqueue(facts, waiter)
+        self._waiting[waiter] = None
+        try:
+            await waiter
+        finally:
+            del self._waiting[waiter]
+
+    async def run(self) -> None:
+        """Take groups until cancelled, once.
+
+        Raises:
+            ExceptionGroup: holding a JournalStopped, when a commit failed: nothing after it was acted on; or whatever
+                else a fact made the engine raise.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._settle())
+                while True:
+                    facts, waiter = await self._inbox.get()
+                    await self._journal.wait_room()
+                    await self._outbox.put(self._take(facts, waiter))
+        finally:
+            self._end()
+
+    async def _enqueue(self, facts: Sequence[AnyFact], waiter: asyncio.Future[None] | None) -> None:
+        await self._inbox.put((tuple(facts), waiter))
+        if self._ended:
+            self._inbox.get_nowait()  # makes room for the next who waits to be told
+            raise self._refusal()
+
+    def _end(self) -> None:
+        """Refuse all who wait, for a record or for room."""
+        self._ended = True
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(self._refusal())
+        while not self._inbox.empty():
+            self._inbox.get_nowait()
+
+    def _refusal(self) -> JournalStopped:
+        fault = self._journal.statistics().fault
+        return JournalStopped("the recorder", fault or "has ended", "start again: nothing acknowledged is lost")
 
     def _take(self, facts: tuple[AnyFact, ...], waiter: asyncio.Future[None] | None) -> _Pending:
         started = self._clock.monotonic()
