@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -58,26 +58,26 @@ async def run_daemon(settings: Settings, *, live: bool) -> None:
     try:
         async with _started(settings, live=live) as daemon:
             await daemon.run()
-    except* KeeperError as group:
-        raise _first(group) from None
-    except* Exception as group:  # the supervisor: whatever ended a task is recorded, then the process stops
-        structlog.get_logger().error("bug", exc_info=group)
-        raise InvariantBroken("the daemon", repr(group.exceptions[0]), "keep the journal and report it") from group
+    except* Exception as group:  # noqa: BLE001 - the supervisor: whatever ended a task is told, then the process stops
+        raise _verdict(list(_leaves(group))) from None
 
 
-def _first(group: ExceptionGroup[KeeperError]) -> KeeperError:
-    """Return the error to exit with: a halt before all others."""
-    leaves: list[KeeperError] = []
+def _verdict(errors: Sequence[Exception]) -> KeeperError:
+    """Return the error to exit with: a bug before all others, as it may have caused them, then a halt."""
+    bug = next((error for error in errors if not isinstance(error, KeeperError)), None)
+    if bug is not None:
+        structlog.get_logger().error("bug", exc_info=bug)
+        return InvariantBroken("the daemon", repr(bug), "this is a bug: keep the journal and report it")
+    known = [error for error in errors if isinstance(error, KeeperError)]
+    return next((error for error in known if isinstance(error, Halt)), known[0])
 
-    def collect(inner: BaseExceptionGroup[KeeperError]) -> None:
-        for error in inner.exceptions:
-            if isinstance(error, BaseExceptionGroup):
-                collect(error)
-            else:
-                leaves.append(error)
 
-    collect(group)
-    return next((error for error in leaves if isinstance(error, Halt)), leaves[0])
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 @dataclass(slots=True)
