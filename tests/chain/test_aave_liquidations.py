@@ -7,12 +7,17 @@ from collections import Counter
 
 import pytest
 
-from keeper.core.ids import parse_address
-from keeper.core.units import BaseAmount, TokenAmount, Wad
+from keeper.core.errors import NodeRefused
+from keeper.core.ids import parse_address, to_hex
+from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount, Wad
 from keeper.core.venue import Preview, Status
 from keeper.lab.localchain.aave import AaveMarket
+from keeper.lab.localchain.accounts import fund, purse_calls, seeded_address
+from keeper.lab.localchain.prices import move_prices
 from keeper.lab.localchain.random_market import Liquidation, random_market
-from keeper.lab.localchain.rpc import LabRpc
+from keeper.lab.localchain.rpc import LabRpc, Request
+from keeper.lab.localchain.scenario import BORROW, SUPPLY, VARIABLE_RATE
+from keeper.lab.localchain.transactions import Call, encode_call, submit
 from keeper.venues.aave_v3.calls import ERROR_NAMES
 from keeper.venues.aave_v3.ledger import AaveLedger
 from tests.chain.aave_feed import FedBlock, Feed, open_aave
@@ -48,6 +53,44 @@ async def test_a_preview_is_what_the_contract_then_does(rpc: LabRpc, market: Aav
     summary = f"{attempts} attempts foretold in both price modes, 0 wrong: {dict(outcomes)}"
     print(f"seed {seed}: {summary}")  # noqa: T201 - a randomised run says its seed
     assert attempts >= ATTEMPTS_MIN
+
+
+@pytest.mark.chain
+@pytest.mark.slow
+async def test_a_payout_that_was_lent_out_fails_as_foretold(rpc: LabRpc, market: AaveMarket) -> None:
+    """When all of a collateral is borrowed by others, seizing it panics, and the ledger knows the reserve is empty."""
+    alice, bob, carol = await _lend_out_collateral(rpc, market)
+    feed = Feed(rpc, open_aave(market, "read"))
+    await feed.up_to(int(await rpc.call("eth_blockNumber", answer=str), 16))
+    usdc, weth = parse_address(market.asset("USDC").token), parse_address(market.asset("WETH").token)
+    told = feed.ledger.preview(parse_address(alice), weth, usdc, TokenAmount(UINT256_MAX))
+    call = feed.ledger.liquidation_call(parse_address(alice), told)
+    request = Request("eth_call", ({"from": carol, "to": to_hex(call.to), "data": to_hex(call.data)}, "latest"))
+    (answer,) = await rpc.outcomes([request], answer=str)
+    assert isinstance(answer, NodeRefused)
+    assert told.revert == feed.ledger.revert_name(bytes.fromhex(str(answer.data)[2:]))
+    assert told.revert == "Panic(0x11)"
+    assert feed.ledger.margin(parse_address(bob)).health.status is Status.HEALTHY
+
+
+async def _lend_out_collateral(rpc: LabRpc, market: AaveMarket) -> tuple[str, str, str]:
+    """Let Alice be in breach with USDC as collateral that Bob has borrowed; Carol could repay."""
+    alice, bob, carol = (seeded_address(SEED, name) for name in ("alice", "bob", "carol"))
+    await fund(rpc, [alice, bob, carol])
+    weth, wbtc, usdc = (market.asset(symbol) for symbol in ("WETH", "WBTC", "USDC"))
+    purses = ((alice, usdc, 10**11), (bob, wbtc, 10**9), (carol, weth, 10**21))
+    await submit(rpc, [call for owner, asset, amount in purses for call in purse_calls(market, owner, asset, amount)])
+    moves = (
+        (carol, SUPPLY, weth.token, 10**20, carol, 0),
+        (alice, SUPPLY, usdc.token, 10**11, alice, 0),
+        (bob, SUPPLY, wbtc.token, 10**9, bob, 0),
+        (alice, BORROW, weth.token, 3 * 10**19, VARIABLE_RATE, 0, alice),
+        (bob, BORROW, usdc.token, 10**11, VARIABLE_RATE, 0, bob),
+    )
+    for sender, signature, *arguments in moves:
+        await submit(rpc, [Call(sender, market.pool, encode_call(signature, *arguments))])
+    await move_prices(rpc, market, {"WETH": 2_800 * 10**8})
+    return alice, bob, carol
 
 
 async def _check(feed: Feed, attempt: Liquidation, *, after: bool) -> str:
