@@ -166,6 +166,7 @@ class Stage:
         )
         self.limit = Wei(500 * GWEI)
         self.troubles: list[NodeError] = []
+        self.first_block = "latest"
         self.start([])
 
     # The process.
@@ -383,7 +384,7 @@ class Stage:
 
     async def pulls(self) -> int:
         """Count the times that the lever was pulled on the node's canonical chain."""
-        wanted = {"address": to_hex(self.contract), "fromBlock": "0x0", "toBlock": "latest"}
+        wanted = {"address": to_hex(self.contract), "fromBlock": self.first_block, "toBlock": "latest"}
         return len(await self.rpc.call("eth_getLogs", wanted, answer=list[object]))
 
     async def mined_count(self) -> int:
@@ -408,5 +409,6 @@ async def open_stage(rpc: LabRpc) -> Stage:
     stage = Stage(rpc, contract)
     await stage.set_balance(RICH)
     await stage.set_base_fee(GWEI)
+    stage.first_block = hex((await stage.header("latest")).number)
     await stage.mine(3)
     return stage

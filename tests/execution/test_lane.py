@@ -14,7 +14,7 @@ from keeper.execution.fees import call_ceiling
 from keeper.execution.lane import CANCEL_GAS
 from tests.execution.lever import FAIL, LOCK, LOCKED
 from tests.execution.scripted import interrupt
-from tests.execution.stage import GWEI, RICH, SEND, Crash, Stage
+from tests.execution.stage import CHAIN_ID, GWEI, RICH, SEND, Crash, Stage
 
 pytestmark = pytest.mark.chain
 
@@ -40,7 +40,7 @@ async def test_whole_way(stage: Stage) -> None:
 
 async def test_offer(stage: Stage) -> None:
     """The first offer is twice the head's base fee and the node's tip; the gas limit is the estimate and a quarter."""
-    tip = stage.engine.chains[31337].tip
+    tip = stage.engine.chains[CHAIN_ID].tip
     assert tip is not None
     stage.admit()
     await stage.act()
@@ -259,6 +259,16 @@ async def test_cancelled(stage: Stage) -> None:
     )
 
 
+async def test_cancel_is_raised(stage: Stage) -> None:
+    """A cancel that waits too long is raised as any attempt is, and stays a cancel."""
+    intent = stage.admit(valid_for=1)
+    await stage.act()
+    await stage.wait(5)
+    assert [(each.nonce, each.kind) for each in stage.attempts()] == [(0, "call"), (0, "cancel"), (0, "cancel")]
+    await stage.turn(3)
+    assert (stage.state(intent), await stage.pulls()) == (IntentState.FINAL_CANCELLED, 0)
+
+
 async def test_cancel_after_the_ceiling(stage: Stage) -> None:
     """A call at its ceiling under the operator's limit can still be cancelled: one raise was kept back."""
     stage.limit = Wei(2 * GWEI)
@@ -431,7 +441,7 @@ async def test_block_gone_in_preflight(stage: Stage) -> None:
 async def test_behind_the_head(stage: Stage) -> None:
     """While the fold is behind the head the lane does nothing."""
     stage.admit()
-    stage.engine.chains[31337].behind_blocks = 1
+    stage.engine.chains[CHAIN_ID].behind_blocks = 1
     await stage.act()
     assert (stage.attempts(), stage.node.sent) == ([], [])
 
@@ -445,6 +455,31 @@ async def test_run(stage: Stage) -> None:
     with pytest.raises(Crash):
         await stage.lane.run()
     assert stage.state(intent) is IntentState.BROADCAST
+
+
+async def test_falling_behind(stage: Stage) -> None:
+    """A fold that falls behind the head while the node answers keeps slots as they are until the next head."""
+    stage.admit()
+    await stage.act()
+    await stage.drop(stage.attempts()[0])
+    await stage.mine()
+    interrupt(stage.lane, lambda: setattr(stage.engine.chains[CHAIN_ID], "behind_blocks", 1))
+    await stage.act()
+    assert (len(stage.node.sent), stage.troubles) == (1, [])
+
+
+async def test_oldest_first(stage: Stage) -> None:
+    """Lost slots are sent again lowest nonce first, and before anything new."""
+    for _ in range(3):
+        stage.admit()
+    await stage.act()
+    for attempt in stage.attempts():
+        await stage.drop(attempt)
+    stage.admit()
+    stage.node.sent.clear()
+    await stage.turn()
+    assert stage.node.sent == [to_hex(attempt.raw) for attempt in stage.attempts()]
+    assert [attempt.nonce for attempt in stage.attempts()] == [0, 1, 2, 3]
 
 
 async def test_other_lane(stage: Stage) -> None:
