@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import pytest
 from eth_account import Account
 
+from keeper.core.codec import encoder, json_hook
 from keeper.core.decisions import IntentState
 from keeper.core.errors import InvariantBroken, NodeRefused
 from keeper.core.facts import IntentDropped, KillSwitchChanged, PreflightSeen, RevertReason
@@ -36,6 +40,17 @@ async def test_whole_way(stage: Stage) -> None:
     assert (await stage.pulls(), len(stage.node.sent), stage.answers()) == (1, 1, ["accepted"])
     assert [(receipt.succeeded, receipt.gas_used > 0) for receipt in stage.receipts()] == [(True, True)]
     assert stage.node.undurable == []
+
+
+async def test_no_key_in_the_journal(stage: Stage) -> None:
+    """Nothing that is recorded on the whole way, in bytes or in print, holds the key."""
+    stage.admit()
+    await stage.act()
+    await stage.turn(3)
+    key = stage.signer._key.secret
+    assert key not in encoder().encode(stage.recorder.entries)
+    assert key.hex() not in repr(stage.recorder.entries) + json_text(stage.recorder.entries)
+    assert repr(key)[2:-1] not in repr(stage.recorder.entries)
 
 
 async def test_offer(stage: Stage) -> None:
@@ -490,6 +505,13 @@ async def test_other_lane(stage: Stage) -> None:
     stage.lane._chain_id = 1
     with pytest.raises(InvariantBroken, match="is not for signer main"):
         stage.lane.admit(tracked.intent)
+
+
+def json_text(value: object) -> str:
+    """Return what the programs' output would be, byte strings as hexadecimal digits."""
+    return json.dumps(
+        msgspec.to_builtins(value, enc_hook=json_hook, builtin_types=(bytes,)), default=lambda raw: raw.hex()
+    )
 
 
 async def _lock(stage: Stage) -> None:
