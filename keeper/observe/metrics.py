@@ -151,7 +151,7 @@ class Metrics:
 
 
 def _unknown_ratio(venue: VenueStatus) -> float:
-    """Return the share of debt that is unknown; of accounts, where the debt of unknown accounts cannot be told either."""
+    """Return the share of debt that is unknown; of accounts, where not even the debt of those is known."""
     unknown, accounts = venue.accounts.get("unknown", 0), sum(venue.accounts.values())
     if int(venue.debt_unknown_base) or not unknown:
         return int(venue.debt_unknown_base) / max(1, int(venue.debt_base))

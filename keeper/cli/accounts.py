@@ -1,0 +1,175 @@
+"""``keeper accounts``: who has debt and how near each is to liquidation, from the journal alone."""
+
+from __future__ import annotations
+
+import math
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from keeper.cli.options import JsonOption
+from keeper.cli.terminal import emit, emit_json, emit_table, progress, styled
+from keeper.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from keeper.core.venue import AccountMargin, Ledger
+    from keeper.engine.step import Engine
+
+WAD_DECIMALS = 18
+
+
+class Watermark(msgspec.Struct, frozen=True):
+    """The block that everything is as of."""
+
+    chain: int
+    block: int
+    hash: str
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """An account with debt.
+
+    ``health_wad`` is the contract's own figure, ``None`` when unknown. ``distance`` is its natural logarithm: how far
+    prices may move against the account; ``None`` when unknown, or when there is no collateral at all.
+    """
+
+    venue: str
+    account: str
+    status: str
+    reason: str | None
+    health_wad: str | None
+    collateral_base: str
+    debt_base: str
+    distance: float | None
+    as_of_block: int
+
+
+class Accounts(msgspec.Struct, frozen=True):
+    """The answer, nearest to liquidation first; what is unknown comes before all others."""
+
+    watermark: Watermark
+    accounts: list[Account]
+
+
+def command(
+    *,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="The configuration file whose journal is read.")
+    ] = None,
+    journal: Annotated[str | None, typer.Option("--journal", help="The journal, instead of a configuration.")] = None,
+    venue: Annotated[str | None, typer.Option(help="This venue's accounts only.")] = None,
+    at: Annotated[str | None, typer.Option(help="As of block:N, or of a sequence; the end when left out.")] = None,
+    below: Annotated[
+        str | None, typer.Option(help="Healths below this only, and the unknown ones: they may be.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every account with debt, nearest to liquidation first."""
+    limit_wad = None if below is None else _wad(below)
+    found = _accounts(config, journal, venue, at)
+    if limit_wad is not None:
+        near = [one for one in found.accounts if one.health_wad is None or int(one.health_wad) < limit_wad]
+        found = Accounts(found.watermark, near)
+    if as_json:
+        emit_json(found)
+    else:
+        _show(found)
+
+
+def _accounts(config: Path | None, journal: str | None, venue: str | None, at: str | None) -> Accounts:
+    from keeper.cli.journals import check_chains, opened, sequence_of, state_at
+    from keeper.settings import load_settings
+
+    if (config is None) == (journal is None):
+        raise UsageError("accounts", "needs a configuration or a journal", "give either -c FILE or --journal URL")
+    settings = load_settings(config, os.environ) if config is not None else None
+    with opened(settings.journal.url if settings is not None else str(journal)) as reader:
+        if settings is not None:
+            check_chains(reader, settings)
+        until = sequence_of(reader, at)
+        with progress("replaying", until) as advance:
+            engine = state_at(reader, until, advance)
+    return accounts_of(engine, venue)
+
+
+def accounts_of(engine: Engine, venue: str | None) -> Accounts:
+    """Classify the accounts of one venue, or of all, at the watermark.
+
+    Raises:
+        UsageError: no such venue, venues on several chains, or no block yet.
+    """
+    ledgers = _chosen(engine, venue)
+    chain_id = ledgers[0].chain_id
+    tip = engine.chains[chain_id].tip
+    if tip is None:
+        raise UsageError(f"chain {chain_id}", "has no block at that place of the journal", "give a later place")
+    found = [_account(ledger.margin(account), tip.number) for ledger in ledgers for account in ledger.accounts()]
+    return Accounts(Watermark(chain_id, tip.number, "0x" + tip.hash.hex()), sorted(found, key=_nearness))
+
+
+def _chosen(engine: Engine, venue: str | None) -> list[Ledger]:
+    names = ", ".join(engine.ledgers) or "none"
+    ledgers = [ledger for name, ledger in engine.ledgers.items() if venue in (None, name)]
+    if not ledgers:
+        raise UsageError(f"venue {venue or ''}".rstrip(), "is not in the journal", f"it has: {names}")
+    if len({ledger.chain_id for ledger in ledgers}) > 1:
+        raise UsageError("accounts", "the venues are on several chains", f"choose one with --venue: {names}")
+    return ledgers
+
+
+def _account(margin: AccountMargin, block: int) -> Account:
+    health = None if margin.health_wad is None else int(margin.health_wad)
+    return Account(
+        venue=margin.venue,
+        account="0x" + margin.account.hex(),
+        status=margin.health.status.value,
+        reason=margin.health.reason,
+        health_wad=None if health is None else str(health),
+        collateral_base=str(int(margin.collateral_base)),
+        debt_base=str(int(margin.debt_base)),
+        distance=math.log(health / 10**WAD_DECIMALS) if health else None,
+        as_of_block=block,
+    )
+
+
+def _nearness(one: Account) -> tuple[bool, int, str, str]:
+    return (one.health_wad is not None, int(one.health_wad or 0), one.venue, one.account)
+
+
+def _wad(text: str) -> int:
+    try:
+        return int(Decimal(text).scaleb(WAD_DECIMALS))
+    except (ArithmeticError, ValueError):
+        raise UsageError(f"--below {text}", "is not a number", "give a health factor, such as 1.05") from None
+
+
+def _show(found: Accounts) -> None:
+    from keeper.core.units import BaseAmount, Wad
+    from keeper.observe.lines import dollars, health
+
+    styles = {"liquidatable": "bold red", "unknown": "yellow"}
+    rows = [
+        (
+            one.venue,
+            one.account,
+            one.status if one.reason is None else f"{one.status}: {one.reason}",
+            health(None if one.health_wad is None else Wad(int(one.health_wad))),
+            "-" if one.distance is None else f"{one.distance:.4f}",
+            dollars(BaseAmount(int(one.collateral_base))),
+            dollars(BaseAmount(int(one.debt_base))),
+        )
+        for one in found.accounts
+    ]
+    figures = ("health", "distance", "collateral", "debt")
+    emit_table(
+        ("venue", "account", "status", *figures),
+        rows,
+        right=figures,
+        styles=[styles.get(one.status, "") for one in found.accounts],
+    )
+    place = f"block {found.watermark.block} of chain {found.watermark.chain} {found.watermark.hash}"
+    emit(styled(f"{len(rows)} accounts at {place}", "dim"))

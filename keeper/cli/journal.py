@@ -1,0 +1,171 @@
+"""``keeper journal``: look at the records."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from keeper.cli.options import JournalOption, JsonLinesOption, JsonOption
+from keeper.cli.terminal import emit, emit_json, emit_pairs, emit_table, flush, progress, styled
+from keeper.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from keeper.core.codec import Record
+    from keeper.journal.reader import JournalReader
+
+app = typer.Typer(help="Look at the journal.", no_args_is_help=True, rich_markup_mode=None)
+
+FOLLOW_SECONDS = 0.25
+ADVANCE_RECORDS = 1000
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a journal holds. Times in Unix milliseconds; ``None`` where there is nothing."""
+
+    journal: str
+    chain_ids: tuple[int, ...]
+    frames: int
+    first_sequence: int | None
+    last_sequence: int
+    payload_bytes: int
+    file_bytes: int
+    first_unix_ms: int | None
+    last_unix_ms: int | None
+    first_block: int | None
+    last_block: int | None
+    snapshots: list[int]
+    records: dict[str, int]
+
+
+@app.command()
+def tail(
+    *,
+    journal: JournalOption,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the newest; --from shows all.")] = 20,
+    first: Annotated[int | None, typer.Option("--from", min=1, help="Begin at this sequence.")] = None,
+    last: Annotated[int | None, typer.Option("--until", min=1, help="End at this sequence.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="This kind of record only; may be repeated.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
+    as_json: JsonLinesOption = False,
+) -> None:
+    """Print records, one a line."""
+    from keeper.cli.journals import opened
+
+    if follow and last is not None:
+        raise UsageError("--until", "cannot be given with --follow", "leave one of them out")
+    kinds = _known(kind or [])
+    show = emit_json if as_json else _emit_line
+    with opened(journal) as reader:
+        end = reader.last_sequence if last is None else min(last, reader.last_sequence)
+        for record in _chosen(reader, first, end, lines, kinds):
+            show(record)
+        while follow:
+            flush()
+            time.sleep(FOLLOW_SECONDS)
+            newest = reader.last_sequence
+            for record in _of_kinds(reader.read(end + 1, newest), kinds):
+                show(record)
+            end = newest
+
+
+@app.command()
+def stat(*, journal: JournalOption, as_json: JsonOption = False) -> None:
+    """Count what is in the journal, and say which time and blocks it spans."""
+    statistics = _statistics(journal)
+    if as_json:
+        emit_json(statistics)
+    else:
+        _show(statistics)
+
+
+def _known(kinds: list[str]) -> list[str]:
+    from keeper.core import decisions, facts
+
+    known = [kind.__name__ for kind in [*facts.Fact.__subclasses__(), *decisions.Decision.__subclasses__()]]
+    for kind in kinds:
+        if kind not in known:
+            raise UsageError(f"--kind {kind}", "there is no such kind of record", f"it is one of: {', '.join(known)}")
+    return kinds
+
+
+def _chosen(reader: JournalReader, first: int | None, end: int, lines: int, kinds: list[str]) -> Iterable[Record]:
+    if first is not None:
+        return _of_kinds(reader.read(first, end), kinds)
+    if not kinds:
+        return reader.read(max(1, end - lines + 1), end) if lines else ()
+    return deque(_of_kinds(reader.read(1, end), kinds), maxlen=lines)
+
+
+def _of_kinds(records: Iterable[Record], kinds: list[str]) -> Iterator[Record]:
+    for record in records:
+        if not kinds or type(record.body).__name__ in kinds:
+            yield record
+
+
+def _emit_line(record: Record) -> None:
+    from keeper.core.decisions import Decision
+    from keeper.observe.lines import summary
+
+    kind = type(record.body).__name__
+    when = _time(record.recorded_at_ms)
+    name = styled(f"{kind:<19}", "cyan" if isinstance(record.body, Decision) else "dim")
+    emit(f"{record.sequence:>8}  {when}  {name}  {summary(record.body)}")
+
+
+def _time(unix_ms: int) -> str:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+
+
+def _statistics(url: str) -> Statistics:
+    from keeper.cli.journals import opened
+
+    with opened(url) as reader:
+        summary = reader.summary()
+        counts: dict[str, int] = {}
+        with progress("counting", summary.last_sequence) as advance:
+            for count, record in enumerate(reader.read(1, summary.last_sequence), 1):
+                kind = type(record.body).__name__
+                counts[kind] = counts.get(kind, 0) + 1
+                if count % ADVANCE_RECORDS == 0:
+                    advance(ADVANCE_RECORDS)
+        return Statistics(
+            journal=url,
+            chain_ids=reader.birth.chain_ids,
+            frames=summary.frames,
+            first_sequence=1 if summary.last_sequence else None,
+            last_sequence=summary.last_sequence,
+            payload_bytes=summary.payload_bytes,
+            file_bytes=reader.path.stat().st_size,
+            first_unix_ms=summary.first_unix_ms,
+            last_unix_ms=summary.last_unix_ms,
+            first_block=summary.first_block,
+            last_block=summary.last_block,
+            snapshots=[row.sequence for row in reader.stored_snapshots()],
+            records=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        )
+
+
+def _show(statistics: Statistics) -> None:
+    times = [_time(at) for at in (statistics.first_unix_ms, statistics.last_unix_ms) if at is not None]
+    blocks = [str(number) for number in (statistics.first_block, statistics.last_block) if number is not None]
+    emit_pairs(
+        [
+            ("journal", statistics.journal),
+            ("chains", ", ".join(map(str, statistics.chain_ids))),
+            ("records", f"{statistics.last_sequence:,} in {statistics.frames:,} frames"),
+            ("bytes", f"{statistics.payload_bytes:,} of records, {statistics.file_bytes:,} in the file"),
+            ("time", " to ".join(times) or "-"),
+            ("blocks", " to ".join(blocks) or "-"),
+            ("snapshots", ", ".join(f"at {sequence:,}" for sequence in statistics.snapshots) or "none"),
+        ]
+    )
+    emit()
+    emit_table(
+        ("kind", "records"), [(kind, f"{count:,}") for kind, count in statistics.records.items()], right=("records",)
+    )

@@ -1,0 +1,153 @@
+"""Journals that commands read: opened, restored to a place, replayed with a progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from keeper.cli.terminal import Advance
+from keeper.core.codec import Record
+from keeper.core.errors import JournalForeign, UsageError
+from keeper.core.facts import BlockApplied, BlocksBackfilled
+from keeper.engine.replay import ReplayResult, replay
+from keeper.engine.step import ENGINE_VERSION, Engine
+from keeper.journal.protocol import Snapshot
+from keeper.journal.reader import JournalReader
+from keeper.journal.urls import open_reader
+from keeper.observe.log import configure_logging
+from keeper.settings import Settings
+from keeper.venues import open_ledger
+from strategies import STRATEGIES
+
+ADVANCE_RECORDS = 1000
+_BLOCK = "block:"
+
+
+@contextmanager
+def opened(url: str) -> Iterator[JournalReader]:
+    """Open a journal for reading; what its reader warns of goes to stderr.
+
+    Raises:
+        KeeperError: as :func:`keeper.journal.urls.open_reader`.
+    """
+    configure_logging(sys.stderr, level="warning")
+    with open_reader(url) as reader:
+        yield reader
+
+
+def check_chains(reader: JournalReader, settings: Settings) -> None:
+    """See that a journal holds the chains of a configuration.
+
+    Raises:
+        JournalForeign: it holds others.
+    """
+    wanted = tuple(sorted(chain.chain_id for chain in settings.chains.values()))
+    if reader.birth.chain_ids != wanted:
+        reason = f"holds chain {_listed(reader.birth.chain_ids)}, the configuration is of chain {_listed(wanted)}"
+        raise JournalForeign(f"journal {reader.path}", reason, "name the journal of this configuration")
+
+
+def new_engine() -> Engine:
+    """Return an engine of all venues and strategies that has stepped nothing."""
+    return Engine(open_ledger, STRATEGIES)
+
+
+def best_snapshot(reader: JournalReader, until: int) -> Snapshot | None:
+    """Return the newest good snapshot at or before a sequence."""
+    snapshots = reader.snapshots(str(ENGINE_VERSION))
+    return next((snapshot for snapshot in snapshots if snapshot.sequence <= until), None)
+
+
+def engine_from(snapshot: Snapshot | None) -> Engine:
+    """Return an engine in the state of a snapshot, or a new one.
+
+    Raises:
+        JournalDamaged: the snapshot is not a state of this engine.
+    """
+    engine = new_engine()
+    if snapshot is not None:
+        engine.load(snapshot.state)
+    return engine
+
+
+def replayed(reader: JournalReader, engine: Engine, until: int, advance: Advance) -> ReplayResult:
+    """Step an engine through the records after its own place, ``until`` included."""
+    return replay(_counted(reader.read(engine.sequence + 1, until), advance), engine)
+
+
+def state_at(reader: JournalReader, until: int, advance: Advance) -> Engine:
+    """Return the engine's state after a record, the quickest way.
+
+    Raises:
+        JournalForeign: this version decides otherwise than the one that wrote the journal.
+        JournalDamaged: a record is not what was written.
+    """
+    engine = engine_from(best_snapshot(reader, until))
+    result = replayed(reader, engine, until, advance)
+    if result.divergence is not None:
+        place = f"journal record {result.divergence.sequence}"
+        reason = "this version decides otherwise than the one that wrote it"
+        raise JournalForeign(place, reason, "read it with that version; `keeper replay` shows the difference")
+    return engine
+
+
+def sequence_of(reader: JournalReader, place: str | None) -> int:
+    """Return the sequence that ``SEQ``, ``block:N`` or nothing (the end) names.
+
+    Raises:
+        UsageError: it is neither, is not in the journal, or the journal has several chains with a block of that number.
+    """
+    if place is None:
+        return reader.last_sequence
+    number = _number(place.removeprefix(_BLOCK), place)
+    if place.startswith(_BLOCK):
+        return _end_of_block(reader, number)
+    if not 1 <= number <= reader.last_sequence:
+        raise UsageError(f"sequence {number}", "is not in the journal", f"give one from 1 to {reader.last_sequence}")
+    return number
+
+
+def _number(digits: str, place: str) -> int:
+    if not (digits.isascii() and digits.isdigit()):
+        raise UsageError(repr(place), "names no place in a journal", "give a sequence, or block:NUMBER")
+    return int(digits)
+
+
+def _end_of_block(reader: JournalReader, number: int) -> int:
+    """Return the last sequence at which a block was the watermark: on the branch that stayed."""
+    chains = reader.birth.chain_ids
+    if len(chains) > 1:
+        raise UsageError(f"block {number}", f"the journal has chains {_listed(chains)}", "give a sequence instead")
+    watermark, end = -1, 0
+    for record in reader.read():
+        block = _watermark_after(record)
+        if block is not None:
+            if watermark <= number < block:
+                end = record.sequence - 1
+            watermark = block
+    if watermark <= number:
+        end = reader.last_sequence
+    if number > watermark or end == 0:
+        raise UsageError(f"block {number}", "is not in the journal", "`keeper journal stat` shows the blocks it has")
+    return end
+
+
+def _watermark_after(record: Record) -> int | None:
+    match record.body:
+        case BlockApplied(header=header):
+            return header.number
+        case BlocksBackfilled(last=last):
+            return last.number
+    return None
+
+
+def _counted(records: Iterable[Record], advance: Advance) -> Iterator[Record]:
+    for count, record in enumerate(records, 1):
+        yield record
+        if count % ADVANCE_RECORDS == 0:
+            advance(ADVANCE_RECORDS)
+
+
+def _listed(chain_ids: tuple[int, ...]) -> str:
+    return ", ".join(str(chain_id) for chain_id in chain_ids)

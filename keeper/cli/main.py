@@ -1,0 +1,90 @@
+"""``keeper``: the commands, and what their failures mean for the exit code.
+
+0 done, 1 the thing checked does not hold, 2 bad usage or configuration, 3 an outside system failed, 4 the journal is
+damaged; 130 after Ctrl-C, 141 when whoever read the output has left. An error is one line on stderr that names the
+thing, the reason and the remedy; ``KEEPER_TRACEBACK=1`` shows where it came from.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from keeper import __version__
+from keeper.cli.accounts import command as accounts
+from keeper.cli.demo import command as demo
+from keeper.cli.doctor import command as doctor
+from keeper.cli.journal import app as journal
+from keeper.cli.keys import app as keys
+from keeper.cli.replay import command as replay
+from keeper.cli.run import command as run
+from keeper.cli.terminal import PipeClosed, emit, flush
+from keeper.cli.verify import command as verify
+from keeper.core.errors import KeeperError
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+
+app = typer.Typer(
+    name="keeper",
+    help="Keep on-chain margin safe, one slice at a time, and prove why.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for each in (run, demo, doctor, accounts, replay, verify):
+    name = each.__module__.rpartition(".")[2]
+    app.command(name)(each)
+app.add_typer(journal, name="journal")
+app.add_typer(keys, name="keys")
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag
+    if asked:
+        emit(f"keeper {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Keep on-chain margin safe, one slice at a time, and prove why."""
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(exit_code())
+
+
+def exit_code() -> int:
+    """Run the command line; every failure becomes a line and a code."""
+    try:
+        code = _invoke()
+        flush()
+    except KeeperError as error:
+        if os.environ.get("KEEPER_TRACEBACK") == "1":
+            raise
+        print(f"keeper: {error}", file=sys.stderr)  # noqa: T201 - the one line of an error
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except PipeClosed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would complain
+        return PIPE_CLOSED
+    return code
+
+
+def _invoke() -> int:
+    """Let typer parse and call; it leaves by SystemExit."""
+    try:
+        app(prog_name="keeper")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+    return 0
