@@ -90,8 +90,7 @@ class FrameWriter:
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._carried: _Item | None = None
         self._wal_pages = 0
-        connection.wal_autocheckpoint(0)
-        connection.set_wal_hook(self._count_wal)
+        connection.set_wal_hook(self._count_wal)  # takes the place of the automatic checkpoint
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 

@@ -57,7 +57,6 @@ def test_every_commit_is_synced(path: Path) -> None:
     with SqliteJournal(path, CHAINS) as journal:
         connection = journal._writer._connection
         assert (connection.pragma("journal_mode"), connection.pragma("synchronous")) == ("wal", 2)
-        assert connection.pragma("wal_autocheckpoint") == 0
 
 
 def test_a_journal_goes_on_where_it_ended(path: Path) -> None:
@@ -289,6 +288,16 @@ def test_a_damaged_end_is_noticed_at_opening(path: Path) -> None:
     edit(path, "UPDATE frames SET payload = zeroblob(9) WHERE first_sequence = 3")
 
     with pytest.raises(JournalDamaged, match="sequence 3 is not what was written"):
+        SqliteJournal(path, CHAINS)
+
+
+def test_without_a_mark_everything_is_checked(path: Path) -> None:
+    """A journal whose mark was removed is checked from its first frame before anything is added to it."""
+    append(path, 2, 2, 2)
+    edit(path, "UPDATE frames SET payload = zeroblob(9) WHERE first_sequence = 1")
+    mark_path(path).unlink()
+
+    with pytest.raises(JournalDamaged, match="sequence 1 is not what was written"):
         SqliteJournal(path, CHAINS)
 
 
