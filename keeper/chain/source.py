@@ -50,7 +50,6 @@ class BlockSource:
         self._headers: dict[Hash32, BlockHeader] = {}
         self._logs: dict[Hash32, tuple[RawLog, ...]] = {}
         self._reads: dict[tuple[Hash32, ReadRequest], ContractRead] = {}
-        self._confirmed: dict[Hash32, None] = {}
         self.finalized: HeadHint | None = None
         """The chain's own finalized block, when it was asked for and the node knows one."""
 
@@ -118,7 +117,6 @@ class BlockSource:
     def forget_logs(self) -> None:
         """Drop all logs: they were asked with a filter that is too narrow by now."""
         self._logs.clear()
-        self._confirmed.clear()
 
     async def reads(self, block_hash: Hash32, requests: Sequence[ReadRequest]) -> tuple[ContractRead, ...]:
         """Return the answers of view calls at the end of a block, in the order of the requests.
@@ -136,9 +134,7 @@ class BlockSource:
         doubtful = [
             header
             for header in headers
-            if not self._logs[header.hash]
-            and header.hash not in self._confirmed
-            and may_hold(header.logs_bloom, wanted.addresses, wanted.topics)
+            if not self._logs[header.hash] and may_hold(header.logs_bloom, wanted.addresses, wanted.topics)
         ]
         if not doubtful:
             return
@@ -148,7 +144,6 @@ class BlockSource:
             if self._second is self._node:
                 raise
             await self._ask(self._node, [self._ask_logs(header) for header in doubtful])
-        self._confirmed.update(dict.fromkeys(header.hash for header in doubtful))
 
     async def _ask(self, node: Node, questions: Sequence[_Question]) -> None:
         if not questions:

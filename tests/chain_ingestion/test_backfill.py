@@ -89,6 +89,23 @@ async def test_refused_ranges_are_split(server: ScriptedServer, pool: ProviderPo
     assert [bool(fact.reads) for fact in found] == [*[False] * (len(found) - 1), True]
 
 
+async def test_ranges_too_large_to_answer_are_split(server: ScriptedServer, pool: ProviderPool) -> None:
+    """A range whose answer breaks off, as too large ones do, is asked for again in halves."""
+    server.chain.mine_many(60)
+
+    def raw(body: Json) -> web.Response | None:
+        wide = [each for each in body if each["method"] == "eth_getLogs" and width(each["params"]) > 10]
+        return web.Response(text='[{"jsonrpc"') if wide else None
+
+    await pool.call("eth_chainId", ())
+    server.raw = raw
+    found: list[BlocksBackfilled] = []
+
+    await collect(backfill(pool, Troubles(), attempts=5).ranges(0, 60, parent=GENESIS_PARENT, head_number=70), found)
+
+    check_complete(server, found, 60)
+
+
 async def test_refused_block_is_not_skipped(server: ScriptedServer, pool: ProviderPool) -> None:
     """A single block that is refused ends the back-fill there; nothing after it is yielded."""
     server.chain.mine_many(40)

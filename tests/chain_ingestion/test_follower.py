@@ -24,7 +24,7 @@ from keeper.core.facts import (
     ReadRequest,
     SignerRead,
 )
-from keeper.core.ids import Address
+from keeper.core.ids import Address, to_hex
 from keeper.core.units import Wei
 from tests.chain_ingestion.fakes import Journal, JumpClock, Ledger, Troubles
 from tests.chain_ingestion.scripted import (
@@ -451,6 +451,38 @@ async def test_far_behind_comes_in_ranges(server: ScriptedServer, pool: Provider
     assert [fact.behind_blocks for fact in ranges] == [71, 41, 11, 8]
     assert [len(fact.reads) for fact in ranges] == [0, 0, 0, 1]
     assert [fact.header.number for fact in rig.journal.applied] == list(range(93, 101))
+
+
+@pytest.mark.parametrize("depth", [0, None])
+async def test_the_head_is_never_part_of_a_range(server: ScriptedServer, pool: ProviderPool, depth: int | None) -> None:
+    """Even where the head itself is final it is applied as a block: decisions are made on blocks at the head."""
+    server.chain.finality_depth_blocks = 0
+    rig = Rig(pool, FollowerOptions(finality_depth_blocks=depth, gap_blocks_max=20, retry=NO_RETRY))
+    server.chain.mine_many(40)
+
+    await rig.follower.follow(server.chain.head)
+
+    assert [fact.behind_blocks for fact in rig.journal.backfilled] == [1]
+    assert [(fact.header.number, fact.behind_blocks) for fact in rig.journal.applied] == [(40, 0)]
+
+
+async def test_parent_with_a_wrong_number_is_malformed(server: ScriptedServer, pool: ProviderPool) -> None:
+    """A parent whose number is not one less than its child's is not believed."""
+    rig = Rig(pool)
+    server.chain.mine_many(3)
+    await rig.follower.follow(server.chain.head)
+    server.chain.fork(2)
+    server.chain.mine_many(3, salt="fork")
+    wrong = server.chain.branch[2].header
+
+    def lie(_: str, params: list[Json]) -> Json:
+        return {**header_json(wrong), "number": "0x1"} if params[0] == to_hex(wrong.hash) else PASS
+
+    server.fault = lie
+    await rig.follower.follow(server.chain.head)
+
+    assert "has number 1, not 2" in str(rig.troubles.errors[-1])
+    assert len(rig.journal.groups) == 1
 
 
 async def test_far_behind_on_an_abandoned_branch(server: ScriptedServer, pool: ProviderPool) -> None:

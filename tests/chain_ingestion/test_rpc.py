@@ -65,6 +65,15 @@ async def test_batch_must_be_answered_whole(server: ScriptedServer, provider: Pr
         await provider.batch([("eth_blockNumber", ()), ("eth_blockNumber", ())])
 
 
+async def test_batch_must_not_be_answered_twice(server: ScriptedServer, provider: Provider) -> None:
+    """A request with two answers has none that can be trusted."""
+    await provider.call("eth_chainId", ())
+    server.raw = lambda body: web.json_response([{"id": each["id"], "result": "0x1"} for each in [*body, body[0]]])
+
+    with pytest.raises(NodeMalformed, match="3 answers to 2 requests"):
+        await provider.batch([("eth_blockNumber", ()), ("eth_blockNumber", ())])
+
+
 async def test_batch_may_be_answered_out_of_order(server: ScriptedServer, provider: Provider) -> None:
     """Answers belong to requests by id, not by position."""
     await provider.call("eth_chainId", ())
