@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from keeper.cli.options import JsonOption
 from keeper.core.errors import NotHolding
 
-EXAMPLES = """\
-Examples:
-
-  keeper demo                     run it once; leaves keeper.toml, the journal and the daemon's log in ./demo-out
-
-  keeper demo --keep --seed 3     another market, and leave node and daemon up
-"""
+if TYPE_CHECKING:
+    from keeper.lab.demo.run import DemoResult
 
 
 def command(
@@ -24,24 +20,28 @@ def command(
     keep: Annotated[bool, typer.Option("--keep", help="Leave node and daemon up and print their URLs.")] = False,
     seed: Annotated[int, typer.Option(help="Draws the borrowers and the price path.")] = 7,
     out: Annotated[Path, typer.Option(help="Where keeper.toml, the journal and the log are left.")] = Path("demo-out"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Start a local node, deploy the real protocol, open accounts, crash the prices, and let the keeper save them."""
     from keeper.cli import demo_output as output
-    from keeper.lab.demo.run import DemoOptions, DemoResult, run_demo
+    from keeper.cli.verify import verify_journal
+    from keeper.lab.demo.run import DemoOptions, run_demo
 
-    async def wait_for_interrupt(result: DemoResult) -> None:
-        output.show(result, as_json=as_json)
+    async def show_and_wait(result: DemoResult) -> None:
+        output.show(result, None, as_json=as_json)
         output.show_urls(result)
         await asyncio.Event().wait()
 
     options = DemoOptions(folder=out, seed=seed)
     try:
-        result = asyncio.run(run_demo(options, output.say, keep=wait_for_interrupt if keep else None))
+        result = asyncio.run(run_demo(options, output.say, keep=show_and_wait if keep else None))
     except KeyboardInterrupt:
         return
-    verified = output.verify(result.journal_url)
-    output.show(result, as_json=as_json)
-    output.show_verification(verified)
+    output.say("verifying the journal: every frame's hash, and every decision made again")
+    verified = verify_journal(result.journal_url)
+    output.show(result, verified, as_json=as_json)
+    error = verified.error()
+    if error is not None:
+        raise error
     if result.unhelped:
         raise NotHolding("the demo", f"{len(result.unhelped)} accounts below the line could have been helped")

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-EXAMPLES = """\
-Examples:
-
-  keeper run -c keeper.toml          watch, decide and journal, send nothing
-
-  keeper run -c keeper.toml --live   the same, and act (the file must say mode = "live" too)
-"""
+from keeper.cli.options import ConfigOption
 
 
 def command(
     *,
-    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file (TOML).")],
+    config: ConfigOption,
     live: Annotated[
         bool, typer.Option("--live", help='Send transactions, if the file says mode = "live" too.')
     ] = False,
