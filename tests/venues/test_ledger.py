@@ -12,6 +12,7 @@ from keeper.core.units import BaseAmount, TokenAmount, Wad
 from keeper.core.venue import Epoch, Health, Ledger, LiquidationSeen, Status
 from keeper.venues import open_ledger
 from keeper.venues.aave_v3.codec import topic_of
+from keeper.venues.aave_v3.margin import UserAccountData
 from keeper.venues.aave_v3.math import RAY
 from tests.venues.event_logs import address, header, log_of
 from tests.venues.synthetic import (
@@ -21,7 +22,6 @@ from tests.venues.synthetic import (
     BURN,
     CONFIGURATOR,
     DISABLED,
-    FEED,
     MINT,
     ORACLE,
     POOL_PROXY,
@@ -121,6 +121,37 @@ def test_a_burn_smaller_than_the_accrual_is_printed_as_a_mint() -> None:
     assert chain.ledger.margin(ALICE).debt_base == BaseAmount((3_000 * 10**6 - 100) * 100)
 
 
+def test_a_burn_prints_what_was_repaid_less_the_accrual() -> None:
+    """At an index of two, burning 3000 after an accrual of 1500 is printed as 1500 and leaves nothing."""
+    chain = opened()
+    index = 2 * RAY
+    chain.block(
+        log_of(POOL_PROXY, RATES, USDC, 0, 0, 0, RAY, index),
+        log_of(VARIABLE[USDC], BURN, ALICE, ZERO_ADDRESS, 1_500 * 10**6, 1_500 * 10**6, index),
+    )
+    assert chain.ledger.accounts() == ()
+    assert chain.ledger.margin(ALICE).debt_base == BaseAmount(0)
+
+
+def test_collateral_without_loan_to_value_lends_nothing() -> None:
+    """An asset whose loan to value was set to zero keeps its threshold and adds no borrowing power, in any mode."""
+    chain = opened()
+    configured = "CollateralConfigurationChanged(address,uint256,uint256,uint256)"
+    chain.block(
+        log_of(CONFIGURATOR, configured, WETH, 0, 8_500, 10_500),
+        log_of(
+            CONFIGURATOR,
+            "EModeCategoryAdded(uint8,uint256,uint256,uint256,address,string)",
+            *(1, 9_000, 9_500, 10_100, ZERO_ADDRESS, "blue"),
+        ),
+        log_of(CONFIGURATOR, "EModeAssetCategoryChanged(address,uint8,uint8)", WETH, 0, 1),
+        log_of(POOL_PROXY, "UserEModeSet(address,uint8)", ALICE, 1),
+    )
+    data = chain.ledger.account_data(ALICE)
+    assert isinstance(data, UserAccountData)
+    assert (data.ltv, data.current_liquidation_threshold, data.available_borrows_base) == (0, 9_500, 0)
+
+
 def test_an_interest_print_changes_no_position() -> None:
     """A mint of the accrual alone moves neither balance nor epoch."""
     chain = opened()
@@ -159,7 +190,8 @@ def test_stable_debt_compounds_at_its_own_rate_from_its_own_time() -> None:
     chain.block(log_of(STABLE[USDC], STABLE_MINT, ALICE, ALICE, 10**9, 0, 0, RAY // 10, RAY // 10, 10**9))
     since = chain.head().timestamp
     data = chain.ledger.account_data(ALICE, at_timestamp=since + year)
-    assert data.total_debt_base == (1_105_162_043 + 1) * 100  # type: ignore[union-attr]  # it is known
+    assert isinstance(data, UserAccountData)
+    assert data.total_debt_base == (1_105_162_043 + 1) * 100
 
 
 def test_a_contract_is_believed_only_about_itself() -> None:
@@ -300,78 +332,3 @@ def test_a_new_oracle_forgets_the_old_ones_prices() -> None:
     chain.ledger.apply_log(log_of(ROOT, "PriceOracleUpdated(address,address)", ORACLE, address(50)))
     chain.ledger.apply_reads([ContractRead(each.target, each.calldata, bytes(31) + b"\1", None) for each in asked])
     assert _health(chain) == Health(Status.UNKNOWN, f"0x{WETH.hex()}: its price was never read")
-
-
-# Prices by events.
-
-
-ANSWER = "AnswerUpdated(int256,uint256,uint256)"
-SOURCE = "AssetSourceUpdated(address,address)"
-
-
-def _price_requests(chain: Chain) -> list[bytes]:
-    return [bytes(each.calldata[16:36]) for each in chain.asked if each.target == ORACLE]
-
-
-def test_a_feed_is_followed_once_it_is_surely_watched() -> None:
-    """Asked for source and price, then for the price alone, then never again."""
-    chain = Chain("events")
-    chain.block(*discovery(), *listing(WETH))
-    assert _price_requests(chain) == [WETH, WETH]
-    assert FEED[WETH] in chain.ledger.watched()
-    chain.block()
-    assert _price_requests(chain) == [WETH]
-    chain.block()
-    assert _price_requests(chain) == []
-    assert chain.ledger.value_base(WETH, TokenAmount(10**18)) == BaseAmount(2_000 * 10**8)
-
-
-def test_a_request_of_a_lagging_ledger_does_not_start_the_following() -> None:
-    """An answer that came with the source was asked for before the feed was watched."""
-    chain = Chain("events")
-    chain.block(*discovery(), *listing(WETH))
-    late = chain.asked
-    chain.ledger.begin_block(header(2, 24))
-    chain.ledger.apply_reads([chain._answer(request) for request in late])
-    assert [bytes(each.calldata[16:36]) for each in chain.ledger.reads([]) if each.target == ORACLE] == [WETH]
-
-
-def test_a_followed_price_is_the_last_answer() -> None:
-    """AnswerUpdated moves it, and nothing has to be read."""
-    chain = _followed()
-    chain.block(log_of(FEED[WETH], ANSWER, 1_999, 1, 1))
-    assert chain.ledger.value_base(WETH, TokenAmount(10**18)) == BaseAmount(1_999)
-
-
-def test_an_answer_that_is_not_positive_is_no_price() -> None:
-    """The oracle turns to its fallback: unknown at the block, and read from the next one on."""
-    chain = _followed()
-    chain.block(log_of(FEED[WETH], ANSWER, -1, 1, 1))
-    assert chain.ledger.value_base(WETH, TokenAmount(10**18)) is None
-    chain.prices[WETH] = 77
-    chain.block()
-    assert chain.ledger.value_base(WETH, TokenAmount(10**18)) == BaseAmount(77)
-    chain.prices[WETH] = 5
-    chain.block(log_of(FEED[WETH], ANSWER, 5, 1, 1))
-    chain.block(log_of(FEED[WETH], ANSWER, 6, 1, 1))
-    assert (_price_requests(chain), chain.ledger.value_base(WETH, TokenAmount(10**18))) == ([], BaseAmount(6))
-
-
-def test_a_new_source_is_read_once_and_followed() -> None:
-    """It is discovered from its log, its price is asked for at that block, and its answers count from there."""
-    chain = _followed()
-    log = log_of(ORACLE, SOURCE, WETH, address(0x1E))
-    assert chain.ledger.discover([log]) == (address(0x1E),)
-    chain.prices[WETH] = 1_500
-    chain.block(log)
-    assert _price_requests(chain) == [WETH]
-    chain.block(log_of(FEED[WETH], ANSWER, 3, 1, 1))
-    assert chain.ledger.value_base(WETH, TokenAmount(10**18)) == BaseAmount(1_500)
-    chain.block(log_of(address(0x1E), ANSWER, 1_400, 1, 1))
-    assert chain.ledger.value_base(WETH, TokenAmount(10**18)) == BaseAmount(1_400)
-
-
-def _followed() -> Chain:
-    chain = opened("events")
-    chain.block()
-    return chain

@@ -70,6 +70,18 @@ def test_a_deep_breach_lets_all_of_it_be_repaid() -> None:
     assert (preview.repaid, preview.health_after) == (TokenAmount(1_500 * 10**6), None)
 
 
+def test_at_the_line_itself_all_of_it_may_be_repaid() -> None:
+    """A health of exactly 0.95 has the whole close factor; a hair above it has half."""
+    line = opened(debt=850 * 10**6)
+    line.prices[WETH] = 950 * 10**8
+    line.block()
+    assert line.ledger.margin(ALICE).health_wad == Wad(95 * 10**16)
+    assert _preview(line).repaid == TokenAmount(850 * 10**6)
+    line.prices[WETH] = 951 * 10**8
+    line.block()
+    assert _preview(line).repaid == TokenAmount(425 * 10**6)
+
+
 def test_too_little_collateral_shrinks_what_is_repaid() -> None:
     """The second branch: all collateral goes, and only its worth less the bonus is repaid."""
     preview = _preview(_breached(1_050 * 10**8))
@@ -226,6 +238,29 @@ def test_an_efficiency_mode_has_its_own_ratios_and_bonus() -> None:
     chain.block()
     (pair,) = chain.ledger.pairs(ALICE)
     assert (pair.bonus, pair.liquidation_threshold) == (Bps(10_100), Bps(9_500))
+
+
+def test_a_mode_with_a_price_source_takes_its_price_from_there() -> None:
+    """The member counts at the source's price, and so does any debt in the liquidation, but not in the health."""
+    source = address(0x99)
+    chain = opened()
+    chain.prices[source] = 1_000 * 10**8
+    chain.block(
+        log_of(
+            CONFIGURATOR,
+            "EModeCategoryAdded(uint8,uint256,uint256,uint256,address,string)",
+            *(1, 9_000, 9_500, 10_100, source, "blue"),
+        ),
+        log_of(CONFIGURATOR, "EModeAssetCategoryChanged(address,uint8,uint8)", WETH, 0, 1),
+        log_of(POOL_PROXY, "UserEModeSet(address,uint8)", ALICE, 1),
+    )
+    margin = chain.ledger.margin(ALICE)
+    assert (margin.collateral_base, margin.debt_base) == (BaseAmount(1_000 * 10**8), BaseAmount(1_500 * 10**8))
+    tiny = _preview(chain, TokenAmount(10**5))
+    assert tiny.seized == TokenAmount(101 * 10**15)
+    chain.prices[source] = None
+    chain.block()
+    assert "its price is unknown" in str(chain.ledger.margin(ALICE).health.reason)
 
 
 def test_a_preview_changes_nothing() -> None:

@@ -106,7 +106,7 @@ def _priced(state: State, oracle: Address, changes: Sequence[Change]) -> dict[Ad
     known = state.prices.rows if oracle == state.market.oracle else {}
     rows = {asset: known.get(asset) for asset in named if asset != ZERO_ADDRESS}
     for change in changes:
-        if isinstance(change, SourceSet) and change.asset in rows:
+        if isinstance(change, SourceSet) and rows.get(change.asset) is not None:
             rows[change.asset] = PriceRow(None, 0, source=change.source)
     return rows
 
