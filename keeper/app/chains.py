@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ import structlog
 from keeper.chain.follower import Follower, FollowerOptions
 from keeper.chain.heads import HeadOptions, Heads, HeadSlot
 from keeper.chain.pool import ProviderPool
+from keeper.chain.retry import OnError
 from keeper.chain.rpc import Provider, ProviderOptions
 from keeper.chain.watch import Watch
 from keeper.chain.window import Window
-from keeper.core.errors import ConfigError, KeeperError
+from keeper.core.errors import ConfigError, KeeperError, NodeError
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import to_hex
 from keeper.core.ports import Clock, Recorder
@@ -43,10 +45,10 @@ class Following:
 async def provider_pool(
     spec: ChainSpec, settings: ChainSettings, clock: Clock, metrics: Metrics
 ) -> AsyncIterator[ProviderPool]:
-    """Open the providers of a chain and make first contact.
+    """Open the providers of a chain and make first contact with each, so that none is met first in an emergency.
 
     Raises:
-        ConfigError: a provider serves another chain.
+        ConfigError: a provider that answers serves another chain.
         NodeError: none answers.
     """
     options = ProviderOptions(
@@ -58,8 +60,17 @@ async def provider_pool(
         Provider(url.reveal(), spec.chain_id, clock, options, metrics.on_request(spec.name)) for url in settings.http
     ]
     async with ProviderPool(providers, clock) as pool:
+        if len(providers) > 1:
+            await asyncio.gather(*(_meet(provider, _Reporter(spec.name)) for provider in providers))
         await pool.call("eth_chainId", ())
         yield pool
+
+
+async def _meet(provider: Provider, report: OnError) -> None:
+    try:
+        await provider.call("eth_chainId", ())
+    except NodeError as error:
+        report(error)
 
 
 async def check_code(pool: ProviderPool, spec: ChainSpec, config: RunConfig) -> None:

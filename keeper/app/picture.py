@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from keeper import __version__
 from keeper.app.narrate import sentence
 from keeper.core.decisions import Decision
+from keeper.core.facts import RunStarted
 from keeper.core.ids import Hash32, to_hex
 from keeper.core.ports import Clock
 from keeper.core.runconfig import ChainSpec, RunConfig, VenueSpec
@@ -62,11 +63,13 @@ class Picture:
         self._started_unix_ms = clock.unix_ms()
         self._decisions: deque[DecisionStatus] = deque(maxlen=DECISIONS_KEPT)
         self._names = {chain.chain_id: chain.name for chain in config.chains}
+        self._begun = False
         self.draining = False
 
     def settled(self, group: Settled) -> None:
-        """Remember the newest decisions."""
+        """Remember the newest decisions, and that the run has begun."""
         for sequence, body in enumerate(group.bodies, group.first_sequence):
+            self._begun = self._begun or isinstance(body, RunStarted)
             if isinstance(body, Decision):
                 kind = type(body).__name__
                 self._decisions.append(
@@ -76,7 +79,7 @@ class Picture:
     def status(self) -> Status:
         """Draw it now."""
         return Status(
-            run_id=to_hex(self._run_id),
+            run_id=to_hex(self._run_id) if self._begun else None,
             code_version=__version__,
             live=self._config.live,
             started_unix_ms=self._started_unix_ms,
