@@ -186,6 +186,22 @@ def test_variable_debt_is_burnt_before_stable() -> None:
     assert (part.repaid, part.debt_left_base) == (TokenAmount(600 * 10**6), BaseAmount(900 * 10**8))
 
 
+def test_dust_left_by_rounding_no_longer_counts_when_the_balance_was_taken() -> None:
+    """Two scaled units at an index of 2.1 are a balance of four; three and a fee of one burn one scaled unit only."""
+    chain = opened(debt=1)
+    configured = "CollateralConfigurationChanged(address,uint256,uint256,uint256)"
+    chain.block(
+        log_of(POOL_PROXY, RATES, USDC, 0, 0, 0, 21 * RAY // 10, RAY),
+        log_of(CONFIGURATOR, configured, USDC, 5_000, 5_000, 13_400),
+        log_of(CONFIGURATOR, FEE_SET, USDC, 0, 10_000),
+        log_of(A_TOKEN[USDC], "Mint(address,address,uint256,uint256,uint256)", BOB, BOB, 4, 0, 21 * RAY // 10),
+        log_of(POOL_PROXY, "ReserveUsedAsCollateralEnabled(address,address)", USDC, BOB),
+        borrowed(BOB, WETH, 10**12),
+    )
+    preview = chain.ledger.preview(BOB, WETH, USDC, ALL)
+    assert (preview.seized, preview.protocol_fee, preview.health_after) == (TokenAmount(3), TokenAmount(1), Wad(0))
+
+
 def test_debt_and_collateral_may_be_the_same_asset() -> None:
     """Repaying and seizing one reserve leaves the account with less of both."""
     chain = opened(debt=1)
