@@ -13,7 +13,7 @@ Far behind (the first start, a long outage), blocks below finality come in range
 
 Contracts that logs make necessary are watched from the very block that did: its logs are fetched again with them
 before the block is recorded. As the ledgers learn of them only when the engine has stepped that group, the follower
-waits for it in that case, so that the next reads are asked with the ledgers up to date.
+waits for it in that case, and between the groups of one head, so that reads are asked with the ledgers up to date.
 """
 
 from __future__ import annotations
@@ -186,7 +186,8 @@ class Follower:
             if part[-1] is head:
                 window, final = self._finalized(window, source, head)
                 facts += final
-            await (self._recorder.record if discovered else self._recorder.submit)(facts)
+            wait = discovered or part[-1] is not head
+            await (self._recorder.record if wait else self._recorder.submit)(facts)
             self.window = window
             facts = []
 

@@ -105,7 +105,7 @@ async def test_gap_is_filled_by_hash(server: ScriptedServer, pool: ProviderPool)
 
 
 async def test_long_gap_comes_in_groups(server: ScriptedServer, pool: ProviderPool) -> None:
-    """A gap of many blocks is recorded in groups of a bounded size."""
+    """A gap of many blocks is recorded in groups of a bounded size; all but the last wait for the engine."""
     rig = Rig(pool, FollowerOptions(finality_depth_blocks=8, group_blocks_max=10, retry=NO_RETRY))
     server.chain.mine_many(24)
 
@@ -116,6 +116,7 @@ async def test_long_gap_comes_in_groups(server: ScriptedServer, pool: ProviderPo
         10,
         5,
     ]
+    assert rig.journal.awaited == 2
     assert rig.journal.chain == hashes(server.chain.branch)
 
 
