@@ -48,16 +48,15 @@ class Head:
 
     def _allow(self, spec: PartialLiquidationSpec) -> list[AnyDecision]:
         """Ask for the allowances that the signer's holdings will need."""
-        run = self._state.run
         wallet = self._wallet(spec)
-        if wallet is None or not run.live:
+        if wallet is None:
             return []
         signer = self._state.signer_spec(spec.signer)
         decisions: list[AnyDecision] = []
         for ledger in self._venues(spec):
             for token in ledger.tokens():
                 if _needs_allowance(wallet, token, ledger.spender):
-                    intent = approval_intent(token, ledger, signer, run.limits, self._header.number)
+                    intent = approval_intent(token, ledger, signer, self._state.run.limits, self._header.number)
                     if self._admit(intent, None, spec, ledger) is None:
                         decisions.append(IntentAdmitted(intent, None))
         return decisions

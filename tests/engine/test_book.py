@@ -274,3 +274,20 @@ def test_second_story_is_ignored() -> None:
     assert tracked is not None
     assert tracked.inclusion is not None
     assert tracked.inclusion.tx_hash == fact.tx_hash
+
+
+def test_approval_that_succeeds_clears_its_failures() -> None:
+    """An allowance that was tried in vain and then succeeds starts again at zero."""
+    approval = msgspec.structs.replace(intent(1, ACCOUNTS[0]), kind="approval")
+    book = IntentBook()
+    book.read_signer(_read(7, 1))
+    failed = msgspec.structs.replace(approval, intent_id=content_id("failed"))
+    book.admit(failed, 0)
+    book.drop(IntentDropped(failed.intent_id, "test"))
+    book.admit(approval, 0)
+    fact = signed(1)[1]
+    book.prepare(fact)
+    subject = (approval.venue, approval.to)
+    before = book.tries.of(subject).total
+    book.receipt(ReceiptSeen(fact.intent_id, fact.tx_hash, 5, content_id(5), True, 1, Wei(1), None))
+    assert (before, book.tries.of(subject).total) == (1, 0)

@@ -86,6 +86,13 @@ def test_canonical() -> None:
     assert [state.is_canonical(number, block_hash) for number, block_hash in asked] == [True, False, True, False]
 
 
+def test_older_than_held() -> None:
+    """A block older than those held, and not final, is not taken as told."""
+    state = ChainState(1)
+    state.apply(header(5), 0, 0)
+    assert not state.is_canonical(3, content_id(3))
+
+
 def test_nothing_is_canonical_at_first() -> None:
     """Without a block nothing is canonical."""
     assert not ChainState(1).is_canonical(0, content_id(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 import pytest
 
 from keeper.core.decisions import Proposal, ProposalRefused
@@ -20,8 +21,10 @@ from tests.engine.history import (
     BOB,
     BREACH,
     CHAIN,
+    CONFIG,
     GWEI,
     PRICES,
+    SIGNER_SPEC,
     TOKEN,
     UNIT,
     History,
@@ -267,6 +270,16 @@ def test_allowance_short() -> None:
     decisions = history.breach()
     assert refused(decisions) == ["allowance_short"]
     assert [intent.kind for intent in admitted(decisions)] == ["approval"] * 4
+
+
+def test_allowance_is_shared_out() -> None:
+    """An allowance that intents in flight will use up is not there for another."""
+    signer = msgspec.structs.replace(SIGNER_SPEC, in_flight_max=16)
+    history = History(msgspec.structs.replace(CONFIG, signers=(signer,)))
+    history.market()
+    history.block(*position(BOB, eth=10, usd=15_000))
+    history.read_signer(allowance=8000 * TOKEN)
+    assert refused(history.breach()) == ["allowance_short"]
 
 
 def test_in_flight_max() -> None:

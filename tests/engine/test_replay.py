@@ -8,9 +8,11 @@ import pytest
 from keeper.core.codec import Record, encoder
 from keeper.core.decisions import Decision, IntentAdmitted
 from keeper.core.errors import JournalDamaged, JournalForeign
+from keeper.core.facts import KillSwitchChanged
 from keeper.engine.replay import Divergence, replay
 from keeper.engine.step import ENGINE_VERSION
-from tests.engine.history import GWEI, History, admitted, new_engine
+from tests.engine.history import BOB, GWEI, TOKEN, History, admitted, new_engine, position
+from tests.engine.toy import ETH
 
 
 def eventful() -> History:
@@ -21,6 +23,7 @@ def eventful() -> History:
     first = history.prepare(intent, 0)
     history.send(first, "unknown")
     history.block()
+    history.block(*position(BOB, eth=10, usd=15_000))
     second = history.prepare(intent, 0, attempt=2, fee_wei=30 * GWEI)
     history.send(second)
     history.liquidation(second, intent)
@@ -29,9 +32,11 @@ def eventful() -> History:
     history.receipt(first, succeeded=True)
     history.finalize(3)
     history.tick(100)
+    history.step(KillSwitchChanged(armed=True, reason="file"))
     history.start()
     history.read_signer(nonce=1)
-    history.breach()
+    history.block(("price", ETH, 1500 * TOKEN))
+    history.block()
     history.finalize(4)
     return history
 

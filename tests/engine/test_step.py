@@ -501,6 +501,36 @@ def test_slot_is_not_lost_early(history: History) -> None:
     assert lose_slot(history, RECEIPT_GRACE_BLOCKS) == []
 
 
+def test_slot_is_not_lost_before_finality(history: History) -> None:
+    """However long ago a nonce was taken, the slot is not lost before that block is final."""
+    history.prepare(admitted(history.breach())[0], 0)
+    history.read_signer(nonce=1)
+    for _ in range(RECEIPT_GRACE_BLOCKS + 1):
+        history.block()
+    assert history.finalize(2) == []
+
+
+def test_slot_is_not_lost_on_an_abandoned_branch(history: History) -> None:
+    """A nonce taken in a block that was abandoned is not taken."""
+    history.prepare(admitted(history.breach())[0], 0)
+    history.read_signer(nonce=1)
+    history.block()
+    history.revert()
+    for _ in range(RECEIPT_GRACE_BLOCKS + 1):
+        history.block()
+    assert history.finalize(3) == []
+
+
+def test_slot_is_not_lost_by_a_restart(history: History) -> None:
+    """A new run observes taken nonces again, so that the lane looks for receipts first."""
+    history.prepare(admitted(history.breach())[0], 0)
+    history.read_signer(nonce=1)
+    for _ in range(RECEIPT_GRACE_BLOCKS + 1):
+        history.block()
+    history.start()
+    assert history.finalize(3) == []
+
+
 def test_second_account(history: History) -> None:
     """Accounts are served worst first."""
     history.block(*position(BOB, eth=10, usd=16_000))
@@ -515,3 +545,21 @@ def test_refusal_once(history: History) -> None:
     assert refused([*history.breach(), *history.block()]) == ["profit_below_min"]
     history.block(("price", ETH, 2000 * 10**4))
     assert refused(history.breach()) == ["profit_below_min"]
+
+
+def test_each_run_states_its_refusals(history: History) -> None:
+    """A refusal that lasts into another run is recorded in that run too."""
+    history.config = config_with(profit_base_min=BaseAmount(10**15))
+    history.start()
+    history.breach()
+    history.start()
+    assert refused(history.block()) == ["profit_below_min"]
+
+
+def test_stale_keeps_the_older_reason() -> None:
+    """An account that was unknown before its chain went silent keeps its own reason."""
+    history = History()
+    history.start()
+    history.block(*position(ALICE, eth=1, usd=1))
+    history.tick(100)
+    assert history.engine.margins["toy", ALICE].health.reason == "no price"

@@ -148,14 +148,11 @@ def test_no_inventory() -> None:
 
 def test_highest_health_when_the_target_is_out_of_reach() -> None:
     """When no pair restores the target the one that raises health the most is taken."""
-    ledger = ledger_of((USD, 0, 7500 * TOKEN), (EUR, 0, 7500 * TOKEN), (ETH, 10 * TOKEN, 0), eth_price=1700 * 10**4)
+    ledger = ledger_of((USD, 0, 10_000 * TOKEN), (EUR, 0, 5000 * TOKEN), (ETH, 10 * TOKEN, 0))
     proposal = proposed(View(ledger), target_health=Wad(12 * 10**17))
     assert proposal is not None
-    assert len(proposal.alternatives) == 1
-    best, other = proposal.preview.health_after, proposal.alternatives[0].health_after
-    assert best is not None
-    assert other is not None
-    assert best >= other
+    assert [proposal.preview.debt_asset, *[other.debt_asset for other in proposal.alternatives]] == [USD, EUR]
+    assert proposal.rationale == "no slice restores the target; this raises health the most"
 
 
 def test_dust() -> None:
