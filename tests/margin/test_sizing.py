@@ -94,3 +94,9 @@ def test_good_guess_is_cheap() -> None:
 def test_huge_amounts() -> None:
     """A useless guess still ends, in twice the number of bits."""
     assert smallest_cover(lambda cover: cover, 2**256, 2**255 + 1, 1) == 2**255 + 1
+
+
+def test_never_beyond_the_limit() -> None:
+    """The search asks for no cover above the largest allowed, however close the answer is to it."""
+    health = list(range(101))
+    assert smallest_cover(health.__getitem__, 100, 99, 50) == 99
