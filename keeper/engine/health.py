@@ -38,23 +38,24 @@ class HealthMap:
         """Make every account of a venue ``Unknown``: nothing was heard of its chain for too long."""
         unknown = Health(Status.UNKNOWN, LAGS)
         known = [
-            (key, margin)
-            for key, margin in sorted(self.margins.items(), key=lambda entry: entry[0])
+            key
+            for key, margin in self.margins.items()
             if key[0] == venue and margin.health.status is not Status.UNKNOWN
         ]
         changes = [
-            self._enter(key, msgspec.structs.replace(margin, health=unknown, health_wad=None), block_number)
-            for key, margin in known
+            self._enter(key, msgspec.structs.replace(self.margins[key], health=unknown, health_wad=None), block_number)
+            for key in sorted(known)
         ]
         return [change for change in changes if change is not None]
 
     def at_risk(self, venue: str) -> list[AccountMargin]:
         """Return a venue's liquidatable accounts, in order of account."""
-        return [
-            margin
-            for key, margin in sorted(self.margins.items(), key=lambda entry: entry[0])
+        found = [
+            key
+            for key, margin in self.margins.items()
             if key[0] == venue and margin.health.status is Status.LIQUIDATABLE
         ]
+        return [self.margins[key] for key in sorted(found)]
 
     def _enter(self, key: AccountKey, margin: AccountMargin, block_number: int) -> HealthChanged | None:
         known = self.margins.get(key)
