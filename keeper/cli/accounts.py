@@ -18,6 +18,7 @@ from keeper.core.errors import UsageError
 if TYPE_CHECKING:
     from keeper.core.venue import AccountMargin, Ledger
     from keeper.engine.step import Engine
+    from keeper.settings import Settings
 
 WAD_DECIMALS = 18
 
@@ -82,11 +83,10 @@ def command(
 
 def _accounts(config: Path | None, journal: str | None, venue: str | None, at: str | None) -> Accounts:
     from keeper.cli.journals import check_chains, opened, sequence_of, state_at
-    from keeper.settings import load_settings
 
     if (config is None) == (journal is None):
         raise UsageError("accounts", "needs a configuration or a journal", "give either -c FILE or --journal URL")
-    settings = load_settings(config, os.environ) if config is not None else None
+    settings = _settings(config) if config is not None else None
     with opened(settings.journal.url if settings is not None else str(journal)) as reader:
         if settings is not None:
             check_chains(reader, settings)
@@ -94,6 +94,13 @@ def _accounts(config: Path | None, journal: str | None, venue: str | None, at: s
         with progress("replaying", until) as advance:
             engine = state_at(reader, until, advance)
     return accounts_of(engine, venue)
+
+
+def _settings(config: Path) -> Settings:
+    """Read the configuration; importing its reader takes longer than reading a journal."""
+    from keeper.settings import load_settings
+
+    return load_settings(config, os.environ)
 
 
 def accounts_of(engine: Engine, venue: str | None) -> Accounts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from keeper.cli.terminal import Advance
 from keeper.core.codec import Record
@@ -16,9 +17,11 @@ from keeper.journal.protocol import Snapshot
 from keeper.journal.reader import JournalReader
 from keeper.journal.urls import open_reader
 from keeper.observe.log import configure_logging
-from keeper.settings import Settings
 from keeper.venues import open_ledger
 from strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from keeper.settings import Settings
 
 ADVANCE_RECORDS = 1000
 _BLOCK = "block:"

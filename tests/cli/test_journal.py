@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
+
 import pytest
 
 from keeper.core.decisions import Decision
+from keeper.core.facts import ClockTicked
+from keeper.journal.sqlite import SqliteJournal
 from tests.cli.conftest import Keeper
 from tests.cli.history_file import JournalFile
 from tests.engine.history import CHAIN
@@ -97,6 +103,27 @@ def test_an_empty_kind_is_not_counted(keeper: Keeper, journal: JournalFile) -> N
 
     assert "BlocksBackfilled" not in document["records"]
     assert document["records"]["HealthChanged"] <= decisions
+
+
+@pytest.mark.slow
+async def test_following_shows_what_is_written_meanwhile(journal: JournalFile) -> None:
+    """``--follow`` prints a record that another process commits while it runs."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "keeper.cli", "journal", "tail", "--journal", journal.url),
+        *("-n", "1", "--follow", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    shown = [json.loads(await process.stdout.readline())]
+    with SqliteJournal(journal.path, [CHAIN]) as writer:
+        writer.append([(ClockTicked(7), 0)], 7)
+        shown.append(json.loads(await process.stdout.readline()))
+    process.kill()
+    await process.wait()
+
+    last = len(journal.records)
+    assert [(one["sequence"], one["kind"]) for one in shown][1:] == [(last + 1, "ClockTicked")]
+    assert shown[0]["sequence"] == last
 
 
 @pytest.mark.parametrize("command", ["tail", "stat"])
