@@ -103,11 +103,8 @@ def following(
     ledgers = _ledgers(engine, spec)
     slot = HeadSlot()
     report = _Reporter(spec.name)
-    window = Window(
-        start=min(venue.from_block for venue in config.venues if venue.chain_id == spec.chain_id),
-        hashes=dict(state.recent),
-        finalized=state.finalized_number or None,
-    )
+    start = min(venue.from_block for venue in config.venues if venue.chain_id == spec.chain_id)
+    window = Window.resumed(start, state.recent, state.finalized_number)
     options = FollowerOptions(
         finality_depth_blocks=spec.finality_depth_blocks, range_blocks_max=settings.range_blocks_max
     )
