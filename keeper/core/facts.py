@@ -141,7 +141,10 @@ class KillSwitchChanged(Fact, frozen=True, tag="KillSwitchChanged/1"):
 
 
 class SignerRead(Fact, frozen=True, tag="SignerRead/1"):
-    """A signer's account at one block: native balance, mined transaction count, token holdings."""
+    """A signer's account at one block: native balance, mined transaction count, token holdings.
+
+    ``priority_fee_wei`` is what the node suggests to offer beside the base fee.
+    """
 
     chain_id: int
     signer: str
@@ -150,6 +153,7 @@ class SignerRead(Fact, frozen=True, tag="SignerRead/1"):
     balance_wei: Wei
     nonce: int
     holdings: tuple[Holding, ...]
+    priority_fee_wei: Wei = Wei(0)
 
 
 class RevertReason(msgspec.Struct, frozen=True, array_like=True):

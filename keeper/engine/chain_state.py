@@ -71,10 +71,10 @@ class ChainState(msgspec.Struct):
         """Give up the tip.
 
         Raises:
-            FinalityViolated: the block is final, or all that is known of the chain.
+            FinalityViolated: the block is final.
             InvariantBroken: it is not the tip.
         """
-        if number <= self.finalized_number or len(self.headers) == 1:
+        if number <= self.finalized_number:
             raise FinalityViolated(
                 f"block {number} {to_hex(block_hash)} of chain {self.chain_id}",
                 "was abandoned by the chain after it was final",

@@ -104,7 +104,7 @@ class Head:
                 wallet=self._wallet(spec),
                 ledger=ledger,
                 head=self._header,
-                gas_price=gas_price_wei(self._header),
+                gas_price=gas_price_wei(self._header, self._wallet(spec)),
                 native_base=native_price_base(self._chain, ledger),
                 clock=state.clock,
                 book=state.intents,

@@ -1,12 +1,12 @@
 """What gas costs, in wei and in the base currency. Integers, rounded against the keeper.
 
-The price of the head is the most that the next block's base fee can be: one eighth above this block's (EIP-1559). The
-priority fee is the executor's choice and is bounded by the intent's ceiling.
+The price of the head is the most that the next block's base fee can be, one eighth above this block's (EIP-1559), and
+the priority fee that the node suggests. What is really offered is the executor's choice, under the intent's ceiling.
 """
 
 from __future__ import annotations
 
-from keeper.core.facts import BlockHeader
+from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.runconfig import ChainSpec
 from keeper.core.units import BaseAmount, Rounding, TokenAmount, Wei, mul_div
 from keeper.core.venue import VenueView
@@ -14,9 +14,10 @@ from keeper.core.venue import VenueView
 NATIVE_WEI = 10**18
 
 
-def gas_price_wei(head: BlockHeader) -> Wei:
-    """Return the highest base fee that the block after ``head`` can have."""
-    return Wei(mul_div(head.base_fee_wei, 9, 8, Rounding.CEIL))
+def gas_price_wei(head: BlockHeader, wallet: SignerRead | None) -> Wei:
+    """Return what gas costs at most in the block after ``head``; without a wallet the priority fee counts as nothing."""
+    base_fee = Wei(mul_div(head.base_fee_wei, 9, 8, Rounding.CEIL))
+    return base_fee if wallet is None else base_fee + wallet.priority_fee_wei
 
 
 def native_price_base(chain: ChainSpec, venue: VenueView) -> BaseAmount | None:

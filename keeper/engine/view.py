@@ -60,7 +60,7 @@ class HeadView:
     def gas_cost_base(self, venue: str, gas: int) -> BaseAmount | None:
         """Return the cost of that much gas at the head's price; ``None`` when it cannot be valued."""
         native_base = native_price_base(self._chain, self.venue(venue))
-        return None if native_base is None else cost_base(gas, gas_price_wei(self._head), native_base)
+        return None if native_base is None else cost_base(gas, gas_price_wei(self._head, self._wallet), native_base)
 
 
 def free_inventory(wallet: SignerRead, book: IntentBook, token: Address) -> TokenAmount:

@@ -57,10 +57,11 @@ class SignerObserver:
         ]
         pinned = at_block(header.hash)
         account = [to_hex(self._address), pinned]
-        balance, nonce, *views = await self._node.batch(
+        balance, nonce, priority_fee, *views = await self._node.batch(
             [
                 ("eth_getBalance", account),
                 ("eth_getTransactionCount", account),
+                ("eth_maxPriorityFeePerGas", []),
                 *(("eth_call", [view, pinned]) for pair in tokens for view in self._views(*pair)),
             ]
         )
@@ -77,6 +78,7 @@ class SignerObserver:
                 for (token, spender), held, allowed in zip(tokens, words[::2], words[1::2], strict=True)
                 if held is not None and allowed is not None
             ),
+            priority_fee_wei=Wei(quantity(priority_fee, "eth_maxPriorityFeePerGas")),
         )
 
     def _views(self, token: Address, spender: Address) -> tuple[dict[str, str], dict[str, str]]:

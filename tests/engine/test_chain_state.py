@@ -43,10 +43,11 @@ def test_only_the_tip_is_reverted() -> None:
         chain(3).revert(2, content_id(2))
 
 
-def test_last_known_block() -> None:
-    """A reorg below everything that is held halts."""
-    with pytest.raises(FinalityViolated):
-        chain(1).revert(1, content_id(1))
+def test_only_block_is_abandoned() -> None:
+    """The only block that is held may be abandoned while it is not final; any block may then come first."""
+    state = chain(1)
+    state.revert(1, content_id(1))
+    assert state.tip is None
 
 
 def test_finality_never_goes_back() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.core.facts import BlockHeader
+from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import content_id
 from keeper.core.units import BaseAmount, Wei
 from keeper.engine.gas import cost_base, gas_price_wei, native_price_base, price_wei_borne
@@ -19,7 +19,14 @@ from tests.engine.toy import ToyLedger
 def test_next_base_fee(base_fee_wei: int, expected: int) -> None:
     """The head's price is an eighth above its base fee, rounded up."""
     header = BlockHeader(1, content_id(1), content_id(0), 0, base_fee_wei, b"")
-    assert gas_price_wei(header) == Wei(expected)
+    assert gas_price_wei(header, None) == Wei(expected)
+
+
+def test_priority_fee_is_paid_too() -> None:
+    """What the node suggests to offer beside the base fee is part of the price."""
+    header = BlockHeader(1, content_id(1), content_id(0), 0, 8, b"")
+    wallet = SignerRead(1, "main", 1, content_id(1), Wei(0), 0, (), Wei(5))
+    assert gas_price_wei(header, wallet) == Wei(14)
 
 
 def test_cost_is_rounded_up() -> None:
