@@ -15,7 +15,7 @@ NATIVE_WEI = 10**18
 
 
 def gas_price_wei(head: BlockHeader, wallet: SignerRead | None) -> Wei:
-    """Return what gas costs at most in the block after ``head``; without a wallet the priority fee counts as nothing."""
+    """Return the most that gas costs in the block after ``head``; without a wallet no priority fee is counted."""
     base_fee = Wei(mul_div(head.base_fee_wei, 9, 8, Rounding.CEIL))
     return base_fee if wallet is None else base_fee + wallet.priority_fee_wei
 

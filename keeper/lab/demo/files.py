@@ -17,6 +17,7 @@ mode = "live"
 
 [journal]
 url = "sqlite://$journal"
+snapshot_every_records = 200         # few, so that a short run leaves some
 
 [http]
 listen = "$listen"
