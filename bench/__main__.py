@@ -8,13 +8,16 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 
-from bench import decoding, journal, latency, step
+from bench.decoding import run as decoding
+from bench.journal import run as journal
+from bench.latency import run as latency
+from bench.step import run as step
 
 PARTS: dict[str, Callable[[], dict[str, object]]] = {
-    "journal": journal.run,
-    "decoding": decoding.run,
-    "step": step.run,
-    "latency": latency.run,
+    "journal": journal,
+    "decoding": decoding,
+    "step": step,
+    "latency": latency,
 }
 
 
