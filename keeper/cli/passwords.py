@@ -33,18 +33,15 @@ def read_secret(path: Path) -> str:
     """Return what a file holds, without the line end that an editor adds.
 
     Raises:
-        CredentialError: it cannot be read, or is empty.
+        CredentialError: it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+        return path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not text"
         raise CredentialError(
             f"file {path}", f"cannot be read: {reason}", "name a file that holds the secret alone"
         ) from None
-    if not text:
-        raise CredentialError(f"file {path}", "is empty", "name a file that holds the secret alone")
-    return text
 
 
 def ask_hidden(prompt: str, remedy: str) -> str:

@@ -36,7 +36,7 @@ def write_history(
     snapshots: Sequence[int] = (),
     states: dict[int, bytes] | None = None,
 ) -> JournalFile:
-    """Write records, a fact and its decisions as one group.
+    """Write records, a fact and its decisions as one group in a frame of its own.
 
     Args:
         path: Of the new journal.
@@ -55,9 +55,8 @@ async def _write(
     with SqliteJournal(path, chain_ids) as journal:
         for _, group in groupby(records, key=lambda record: record.cause or record.sequence):
             members = list(group)
-            await journal.wait_room()
-            journal.append([(record.body, record.cause) for record in members], members[0].recorded_at_ms)
-        await journal.wait_durable(len(records))
+            last = journal.append([(record.body, record.cause) for record in members], members[0].recorded_at_ms)
+            await journal.wait_durable(last)
         for sequence, state in snapshots.items():
             saved = state if state is not None else state_after(records, sequence)
             journal.save_snapshot(sequence, str(ENGINE_VERSION), saved)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from keeper.core.ids import to_hex
 from tests.cli.conftest import Keeper
 from tests.cli.history_file import JournalFile, write_history
+from tests.cli.test_verify import altered
 from tests.engine.history import ALICE, BOB, CHAIN, RIVAL, History, position
+from tests.engine.history import CONFIG as CONFIG_OF_RUN
 from tests.engine.toy import GOLD
 
 CONFIG = """\
@@ -88,6 +91,34 @@ def test_a_sequence_can_be_asked(keeper: Keeper, market: JournalFile) -> None:
     document = keeper("accounts", "--journal", market.url, "--at", str(last), "--json").document
 
     assert document["watermark"]["block"] == 3
+
+
+def test_a_journal_that_diverges_is_not_shown(keeper: Keeper, history: History, tmp_path: Path) -> None:
+    """Accounts are not shown from a history that this version would have made otherwise."""
+    records, sequence = altered(history.records)
+    journal = write_history(tmp_path / "altered.db", records)
+    outcome = keeper("accounts", "--journal", journal.url)
+
+    assert (outcome.code, outcome.out) == (4, "")
+    assert outcome.err.startswith(f"keeper: journal record {sequence}: ")
+
+
+@pytest.mark.usefixtures("_toy_venue")
+def test_venues_of_several_chains_are_chosen(keeper: Keeper, tmp_path: Path) -> None:
+    """One watermark is of one chain: with venues on two, one of them must be named."""
+    elsewhere = msgspec.structs.replace(CONFIG_OF_RUN.chains[0], name="other", chain_id=1)
+    second = msgspec.structs.replace(CONFIG_OF_RUN.venues[0], name="second", chain_id=1)
+    config = msgspec.structs.replace(
+        CONFIG_OF_RUN, chains=(*CONFIG_OF_RUN.chains, elsewhere), venues=(*CONFIG_OF_RUN.venues, second)
+    )
+    history = History(config)
+    history.market()
+    journal = write_history(tmp_path / "two.db", history.records, chain_ids=[CHAIN, 1])
+    ambiguous = keeper("accounts", "--journal", journal.url)
+    chosen = keeper("accounts", "--journal", journal.url, "--venue", "toy", "--json")
+
+    assert (ambiguous.code, "choose one with --venue: toy, second" in ambiguous.err) == (2, True)
+    assert len(chosen.document["accounts"]) == 1
 
 
 def test_below_keeps_the_unknown(keeper: Keeper, market: JournalFile) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from keeper.cli import doctor_host
 from keeper.cli.doctor import examine
 from keeper.cli.findings import Finding, Findings
 from keeper.execution.keys import import_keystore
@@ -333,6 +334,14 @@ async def test_a_missing_folder_is_exit_code_2(patient: Patient) -> None:
     await examine(load_settings(config, patient.environment), findings)
 
     assert (findings.exit_code, [one.remedy for one in findings.all if not one.ok]) == (2, ["create it"])
+
+
+async def test_a_full_disk_does_not_hold(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less room than a journal needs to grow is said before the disk is full."""
+    monkeypatch.setattr(doctor_host, "FREE_BYTES_MIN", 1 << 80)
+    code, [finding] = await patient.failing()
+
+    assert (code, finding.check, finding.remedy) == (1, "disk", "free at least 1 GiB")
 
 
 @pytest.mark.slow

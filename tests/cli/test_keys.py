@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,14 @@ from tests.cli.conftest import Keeper
 
 KEY = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
 ADDRESS = "0x2c7536e3605d9c16a7a3d7b1898e529396a65c23"
+
+
+class Keyboard(io.StringIO):
+    """A stdin at which somebody sits."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
 
 
 @pytest.fixture
@@ -82,6 +93,20 @@ def test_no_password_is_exit_code_2(keeper: Keeper, tmp_path: Path) -> None:
 
     assert (outcome.code, outcome.err.startswith("keeper: password: is missing; ")) == (2, True)
     assert not (tmp_path / "main.json").exists()
+
+
+@pytest.mark.parametrize(("typed", "code"), [(["one", "one"], 0), (["one", "two"], 2), ([""], 2)])
+def test_a_new_password_is_typed_twice(
+    keeper: Keeper, secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str], code: int
+) -> None:
+    """At a terminal a new password is asked for twice, hidden; when the two differ no key is made."""
+    answers = iter(typed)
+    monkeypatch.setattr(getpass, "getpass", lambda _prompt, **_options: next(answers))
+    with monkeypatch.context() as terminal:
+        terminal.setattr(sys, "stdin", Keyboard())
+        outcome = keeper("keys", "new", tmp_path / "main.json")
+
+    assert (outcome.code, (tmp_path / "main.json").exists()) == (code, code == 0)
 
 
 def test_a_keystore_is_never_replaced(keeper: Keeper, secret: Path, tmp_path: Path) -> None:

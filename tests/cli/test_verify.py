@@ -16,7 +16,7 @@ from keeper.core.facts import BlockApplied
 from keeper.core.ids import to_hex
 from tests.cli.conftest import Keeper
 from tests.cli.history_file import JournalFile, state_after, write_history
-from tests.engine.history import History
+from tests.engine.history import CHAIN, History
 
 
 def altered(records: Sequence[Record]) -> tuple[list[Record], int]:
@@ -158,6 +158,24 @@ def test_a_replay_gives_the_runs_state(keeper: Keeper, journal: JournalFile, his
 
     assert whole["state_hash"] == tail["state_hash"] == to_hex(history.engine.state_hash())
     assert (whole["from_sequence"], tail["from_sequence"] > 0, tail["divergence"]) == (0, True, None)
+
+
+def test_a_later_snapshot_is_no_beginning(keeper: Keeper, journal: JournalFile) -> None:
+    """A replay that ends before every snapshot begins at the first record."""
+    outcome = keeper("replay", "--journal", journal.url, "--from-snapshot", "--until", "1", "--json").document
+
+    assert (outcome["from_sequence"], outcome["last_sequence"]) == (0, 1)
+
+
+def test_blocks_of_several_chains_are_ambiguous(keeper: Keeper, history: History, tmp_path: Path) -> None:
+    """In a journal of two chains a block number names no place."""
+    journal = write_history(tmp_path / "two.db", history.records, chain_ids=[CHAIN, 1])
+    outcome = keeper("replay", "--journal", journal.url, "--until", "block:3")
+
+    assert (outcome.code, outcome.err) == (
+        2,
+        f"keeper: block 3: the journal has chains 1, {CHAIN}; give a sequence instead\n",
+    )
 
 
 def test_a_replay_stops_where_told(keeper: Keeper, journal: JournalFile, history: History) -> None:

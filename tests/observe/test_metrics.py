@@ -242,6 +242,16 @@ def test_money_is_counted_at_finality() -> None:
     assert final("profit_usd_total", **labels) == 2.0
 
 
+def test_what_was_taken_back_earns_nothing() -> None:
+    """An effect that a reorg took away is not counted when the intent ends without one."""
+    back = records.advanced(IntentState.MINED, IntentState.BROADCAST)
+    again = records.advanced(IntentState.BROADCAST, IntentState.MINED)
+    reverted = records.advanced(IntentState.MINED, IntentState.FINAL_REVERTED)
+    observed = Observed(*BUSY[:-1], (6_250, [back, again, reverted]))
+
+    assert observed("repaid_usd_total", venue="aave", strategy="partial_liquidation") is None
+
+
 def test_money_is_what_happened() -> None:
     """When less was seized than foreseen, the figures are of what was seized; a loss is negative."""
     labels = {"venue": "aave", "strategy": "partial_liquidation"}
