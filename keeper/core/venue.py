@@ -198,7 +198,7 @@ class StrategyView(Protocol):
         """A venue by its configured name."""
 
     def inventory(self, token: Address) -> TokenAmount:
-        """What the strategy's signer holds of a token and no intent in flight has reserved."""
+        """What one slice may take of a token: held, not reserved by intents in flight, and within the spend limit."""
 
     def gas_cost_base(self, venue: str, gas: int) -> BaseAmount | None:
         """The cost of that much gas at the head's price; ``None`` when it cannot be valued."""

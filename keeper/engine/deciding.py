@@ -117,7 +117,13 @@ class Head:
     def _view(self, spec: PartialLiquidationSpec) -> HeadView:
         state = self._state
         return HeadView(
-            self._chain, self._header, self._ledgers, state.intents, self._wallet(spec), live=state.run.live
+            self._chain,
+            self._header,
+            self._ledgers,
+            state.intents,
+            self._wallet(spec),
+            state.run.limits.spend_base_per_intent_max,
+            live=state.run.live,
         )
 
     def _wallet(self, spec: PartialLiquidationSpec) -> SignerRead | None:

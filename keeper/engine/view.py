@@ -9,7 +9,7 @@ from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address
 from keeper.core.runconfig import ChainSpec, Holding, PartialLiquidationSpec
-from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount
+from keeper.core.units import UINT256_MAX, BaseAmount, Rounding, TokenAmount, mul_div
 from keeper.core.venue import AccountMargin, Ledger, StrategyView, VenueView
 from keeper.engine.book import IntentBook
 from keeper.engine.gas import cost_base, gas_price_wei, native_price_base
@@ -32,6 +32,7 @@ class HeadView:
         ledgers: Mapping[str, Ledger],
         book: IntentBook,
         wallet: SignerRead | None,
+        spend_base_max: BaseAmount,
         *,
         live: bool,
     ) -> None:
@@ -40,6 +41,7 @@ class HeadView:
         self._ledgers = ledgers
         self._book = book
         self._wallet = wallet
+        self._spend_base_max = spend_base_max
         self._live = live
 
     def venue(self, name: str) -> VenueView:
@@ -52,15 +54,26 @@ class HeadView:
         return self._ledgers[name]
 
     def inventory(self, token: Address) -> TokenAmount:
-        """Return what the signer holds of a token and no intent in flight has reserved."""
+        """Return what one slice may take of a token: held, not reserved, and within the limit of one intent.
+
+        A large account is thus helped in several slices, instead of not at all.
+        """
         if self._wallet is None:
             return TokenAmount(0 if self._live else UINT256_MAX)
-        return free_inventory(self._wallet, self._book, token)
+        free = free_inventory(self._wallet, self._book, token)
+        value = self._value_base(token, free)
+        if value is None or value <= self._spend_base_max:
+            return free
+        return TokenAmount(mul_div(free, self._spend_base_max, int(value) + 1, Rounding.FLOOR))
 
     def gas_cost_base(self, venue: str, gas: int) -> BaseAmount | None:
         """Return the cost of that much gas at the head's price; ``None`` when it cannot be valued."""
         native_base = native_price_base(self._chain, self.venue(venue))
         return None if native_base is None else cost_base(gas, gas_price_wei(self._head, self._wallet), native_base)
+
+    def _value_base(self, token: Address, amount: TokenAmount) -> BaseAmount | None:
+        values = (ledger.value_base(token, amount) for ledger in self._ledgers.values())
+        return next((value for value in values if value is not None), None)
 
 
 def free_inventory(wallet: SignerRead, book: IntentBook, token: Address) -> TokenAmount:

@@ -37,6 +37,28 @@ from tests.engine.history import (
 from tests.engine.toy import ETH, NATIVE, ToyLedger
 
 
+class Unlimited:
+    """A view that boasts."""
+
+    def __init__(self, view: StrategyView) -> None:
+        self.venue = view.venue
+        self.gas_cost_base = view.gas_cost_base
+
+    def inventory(self, _: Address) -> TokenAmount:
+        """Everything."""
+        return TokenAmount(UINT256_MAX)
+
+
+def greedy(view: StrategyView, at_risk: Sequence[AccountMargin], spec: PartialLiquidationSpec) -> Iterable[Proposal]:
+    """Decide as if every token were there without end."""
+    return decide(Unlimited(view), at_risk, spec)
+
+
+def greedy_engine() -> Engine:
+    """Return an engine whose strategy respects no limit."""
+    return Engine(opened_ledger, {"partial_liquidation": greedy})
+
+
 def breached(history: History) -> list[str]:
     """Return the reasons of refusals at the breach."""
     history.market()
@@ -214,7 +236,17 @@ def test_profit_below_min() -> None:
 
 def test_spend_per_intent() -> None:
     """A slice that costs more than one may is refused."""
-    assert breached(History(config_with(spend_base_per_intent_max=BaseAmount(6000 * UNIT)))) == ["spend_per_intent"]
+    limited = config_with(spend_base_per_intent_max=BaseAmount(6000 * UNIT))
+    assert breached(History(limited, engine=greedy_engine())) == ["spend_per_intent"]
+
+
+def test_slices_fit_the_spend_limit() -> None:
+    """An account too large for one intent is helped in slices that each fit the limit."""
+    history = History(config_with(spend_base_per_intent_max=BaseAmount(6000 * UNIT)))
+    history.market()
+    spent = [intent.spend_base for intent in admitted(history.breach())]
+    assert len(spent) == 1
+    assert BaseAmount(5990 * UNIT) < spent[0] <= BaseAmount(6000 * UNIT)
 
 
 def test_spend_per_hour() -> None:
@@ -240,23 +272,7 @@ def test_inventory_is_shared_out() -> None:
 
 def test_inventory_short() -> None:
     """A strategy that spends more than there is gets refused."""
-
-    class Unlimited:
-        """A view that boasts."""
-
-        def __init__(self, view: StrategyView) -> None:
-            self.venue = view.venue
-            self.gas_cost_base = view.gas_cost_base
-
-        def inventory(self, _: Address) -> TokenAmount:
-            return TokenAmount(UINT256_MAX)
-
-    def greedy(
-        view: StrategyView, at_risk: Sequence[AccountMargin], spec: PartialLiquidationSpec
-    ) -> Iterable[Proposal]:
-        return decide(Unlimited(view), at_risk, spec)
-
-    history = History(engine=Engine(opened_ledger, {"partial_liquidation": greedy}))
+    history = History(engine=greedy_engine())
     history.market()
     history.read_signer(balance=6428 * TOKEN)
     assert refused(history.breach()) == ["inventory_short"]
