@@ -19,7 +19,6 @@ from prometheus_client import CollectorRegistry
 from keeper import __version__
 from keeper.app.chains import Following, check_code, following, lanes, provider_pool
 from keeper.app.clock import SystemClock
-from keeper.app.narrate import sentence
 from keeper.app.picture import Picture
 from keeper.app.restore import restored_engine
 from keeper.app.runconfig import run_config
@@ -38,6 +37,7 @@ from keeper.journal.protocol import Journal
 from keeper.journal.recorder import JournalRecorder, Settled
 from keeper.journal.urls import open_journal
 from keeper.observe.http import serving, web_app
+from keeper.observe.lines import summary
 from keeper.observe.metrics import Metrics
 from keeper.settings import Settings
 
@@ -232,7 +232,9 @@ class _Daemon:
                     pass
             if isinstance(body, Decision):
                 notable = isinstance(body, SignerHalted | HealthChanged)
-                (self._log.warning if notable else self._log.info)("decided", what=sentence(body))
+                (self._log.warning if notable else self._log.info)(
+                    "decided", kind=type(body).__name__, what=summary(body)
+                )
 
     def _measure(self) -> None:
         for each in self._followings:
@@ -254,7 +256,9 @@ class _Daemon:
         self._journal.save_snapshot(self._journal.last_sequence, str(ENGINE_VERSION), self._engine.snapshot())
 
     def _in_flight(self) -> int:
-        return sum(len(self._engine.intents.unmined(*key)) for key in self._lanes)
+        """Count the slots that wait for a block. What was admitted but not signed can be given up at any time."""
+        waiting = (tracked for key in self._lanes for tracked in self._engine.intents.unmined(*key))
+        return sum(tracked.nonce is not None for tracked in waiting)
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -6,7 +6,6 @@ from collections import Counter, deque
 from collections.abc import Iterator
 
 from keeper import __version__
-from keeper.app.narrate import sentence
 from keeper.core.decisions import Decision
 from keeper.core.facts import RunStarted
 from keeper.core.ids import Hash32, to_hex
@@ -19,6 +18,7 @@ from keeper.engine.intents import TrackedIntent
 from keeper.engine.step import Engine
 from keeper.journal.protocol import Journal
 from keeper.journal.recorder import JournalRecorder, Settled
+from keeper.observe.lines import summary
 from keeper.observe.status import (
     BlockPlace,
     ChainStatus,
@@ -73,7 +73,7 @@ class Picture:
             if isinstance(body, Decision):
                 kind = type(body).__name__
                 self._decisions.append(
-                    DecisionStatus(sequence=sequence, unix_ms=group.unix_ms, kind=kind, summary=sentence(body))
+                    DecisionStatus(sequence=sequence, unix_ms=group.unix_ms, kind=kind, summary=summary(body))
                 )
 
     def status(self) -> Status:
