@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-WAIT_SECONDS_MAX = 12.0
+WAIT_SECONDS_MAX = 25.0
 LOOK_SECONDS = 0.05
 Json = Any
 
@@ -45,6 +45,12 @@ class KeeperProcess:
                 sys.executable, *self._command, stdout=log, stderr=log, env=self._environment
             )
         self._exit = asyncio.create_task(self._process.wait())
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def output(self) -> str:
