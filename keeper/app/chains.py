@@ -16,7 +16,7 @@ from keeper.chain.retry import OnError
 from keeper.chain.rpc import Provider, ProviderOptions
 from keeper.chain.watch import Watch
 from keeper.chain.window import Window
-from keeper.core.errors import ConfigError, KeeperError, NodeError
+from keeper.core.errors import ConfigError, KeeperError, NodeError, NodeRefused
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import to_hex
 from keeper.core.ports import Clock, Recorder
@@ -62,7 +62,11 @@ async def provider_pool(
     async with ProviderPool(providers, clock) as pool:
         if len(providers) > 1:
             await asyncio.gather(*(_meet(provider, _Reporter(spec.name)) for provider in providers))
-        await pool.call("eth_chainId", ())
+        try:
+            await pool.call("eth_chainId", ())
+        except NodeRefused as error:
+            remedy = "check that the URL and its key are of a JSON-RPC endpoint of this chain"
+            raise NodeRefused(error.thing, error.code, error.message, error.data, remedy) from None
         yield pool
 
 
