@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from keeper.core.errors import NodeMalformed, NodeRefused
 from keeper.core.ids import Hash32, to_hex
+
+Request = tuple[str, Sequence[object]]
+"""A method and its parameters, as :meth:`keeper.core.ports.Node.batch` takes them."""
 
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*")

@@ -1,19 +1,31 @@
 """One lane per signer and chain: the only place that spends its nonces.
 
 A lane is a loop over what the engine's fold says of its intents. It keeps no truth of its own, so a lane that died
-and a lane that starts are the same thing, and there is one procedure for both the ordinary block and the recovery:
+and a lane that starts are the same thing, and there is one procedure for the ordinary block, the burst and the
+recovery.
 
-1. *Reconcile*, once for every new head, lowest nonce first: ask for the receipts of all attempts of every open slot.
-   A receipt in a block that the fold holds is recorded. A receipt in any other block, or a mined count past the
-   slot, means that something is known to have happened that the fold has not seen yet: wait. Otherwise the slot is kept
-   alive: cancelled when its intent has expired, raised when it waited too long or was refused as underpriced, else
-   sent again, the same bytes, when the last answer was not a clear yes or the pool has lost them.
-2. *Take* what was admitted, only after that, while few enough slots wait for a block: simulate on the head, then
-   nonce, fees, signature, one durable record, and only then the send.
+A crash of a price breaches many accounts in one block. What an intent waits for is a round trip to the node and the
+disk, so a pass makes each wait once, for everything that it does:
 
-What keeps money safe is the order in :meth:`Lane._prepare_and_send`: bytes leave the process only after
-``record`` returned, so the journal holds all that the chain may ever hold of us. Everything after the send is
-re-derivable, and a lane that is dropped between any two awaits loses nothing.
+1. *Look*, one batch: receipts of all attempts of every open slot (once for every new head), and a simulation of what
+   was admitted, as far as there is room for slots.
+2. *Make durable*, one group: what the simulations showed, and all that is signed now. Lowest nonce first come the slots
+   to keep alive: cancelled when the intent has expired, raised when it waited too long or was refused as underpriced,
+   else sent again, the same bytes, when the last answer was not a clear yes or the pool has lost them. After them, on
+   contiguous nonces, the new ones: a slot that is stuck blocks all above it, so it is never behind them.
+3. *Send*, one batch in order of nonces, and one group for the answers.
+4. *Settle*, one group: the receipts in blocks that the fold holds. A receipt in any other block, or a mined count past
+   the slot, means that something is known to have happened that the fold has not seen yet: wait.
+
+Settling comes last because nothing new waits for it: a liquidation that succeeded is known to the fold from its block,
+and its receipt adds the gas. The others (a revert, a cancel, an allowance) give their slot free only then, so a pass
+looks once more at what found no room. The first pass of a run is the exception: it does all four for the slots that the
+last run left, before anything new is taken.
+
+What keeps money safe is the order of 2 and 3: bytes leave the process only after ``record`` returned, so the journal
+holds all that the chain may ever hold of us. Everything after the send is re-derivable, and a lane that is dropped
+between any two awaits loses nothing. A burst opens its slots before it has any answer; one that is refused stays in its
+slot and is kept alive like any other, and while one waits for money no further slot is opened.
 
 It acts only when woken, and it is woken at the head only, so a new run does nothing before the follower has caught up;
 then the fold, not the lane, knows what happened in between.
@@ -26,29 +38,31 @@ the operator has not looked at. Receipts are still read: looking sends nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Literal, NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from keeper.core.decisions import Intent, IntentState
-from keeper.core.errors import NodeError, NodeRefused, invariant
-from keeper.core.facts import AttemptPrepared, BlockHeader, IntentDropped, ReceiptSeen, RevertReason
+from keeper.core.errors import NodeError, invariant
+from keeper.core.facts import (
+    AnyFact,
+    AttemptPrepared,
+    BlockHeader,
+    IntentDropped,
+    ReceiptSeen,
+    RevertReason,
+)
 from keeper.core.ids import Hash32, to_hex
 from keeper.core.ports import Node, Recorder
 from keeper.core.runconfig import SignerSpec
-from keeper.core.units import Rounding, Wei, mul_div
+from keeper.core.units import Wei
 from keeper.engine.intents import TrackedIntent
 from keeper.engine.step import Engine
-from keeper.execution.fees import Fees, call_ceiling, first_fees, raised_fees
-from keeper.execution.preflight import Preflight, call_object, simulate
-from keeper.execution.receipts import Receipt, SlotsSeen, look_up
-from keeper.execution.reverts import decode_revert
+from keeper.execution.attempts import Attempts
+from keeper.execution.receipts import Receipt
+from keeper.execution.replays import replay
 from keeper.execution.sending import send
-from keeper.execution.signer import LocalSigner, Transaction
-
-CANCEL_GAS = 21_000
-"""What an empty transaction costs (Ethereum yellow paper, G_transaction)."""
-GAS_NUMERATOR, GAS_DENOMINATOR = 5, 4
-"""The gas limit is the estimate and a quarter: state may move between the simulation and the block."""
+from keeper.execution.signer import LocalSigner
+from keeper.execution.survey import Survey, survey
 
 
 class Lane:
@@ -83,8 +97,8 @@ class Lane:
         invariant(same, f"signer {spec.name}", f"{signer!r} is not the configured {to_hex(spec.address)}")
         self._chain_id = chain_id
         self._spec = spec
-        self._signer = signer
-        self._limit = gas_price_wei_max
+        self._address = signer.address
+        self._attempts = Attempts(chain_id, spec, signer, gas_price_wei_max)
         self._node = node
         self._provider = provider
         self._recorder = recorder
@@ -119,197 +133,162 @@ class Lane:
             await self.work()
 
     async def work(self) -> None:
-        """Make one pass: reconcile if there is a new head, then take what was admitted."""
+        """Make one pass: take what was admitted and, at a new head, look after the open slots."""
         tip = self._tip()
         if tip is None:
             return
         try:
-            if tip.hash != self._reconciled_at:
-                await self._reconcile()
-                self._reconciled_at = tip.hash
-            await self._take_admitted()
+            await self._drop_moot(tip)
+            new_run = self._reconciled_at is None
+            slots = [] if tip.hash == self._reconciled_at else self._unsettled()
+            taken = [] if new_run else self._admitted(())
+            await self._burst(slots, taken)
+            self._reconciled_at = tip.hash
+            while fitting := self._admitted(taken):
+                await self._burst([], fitting)
+                taken = [*taken, *fitting]
         except NodeError as trouble:
             self._on_trouble(trouble)
+
+    # What the fold says
 
     def _tip(self) -> BlockHeader | None:
         """Return the head, ``None`` while the fold is behind it."""
         chain = self._engine.chains.get(self._chain_id)
         return chain.tip if chain is not None and chain.behind_blocks == 0 else None
 
+    def _may_sign(self) -> bool:
+        return self._engine.intents.halted(self._spec.name) is None
+
     def _open(self) -> list[TrackedIntent]:
         """Return the open intents that own a slot, lowest nonce first."""
         return [each for each in self._engine.intents.open(self._chain_id, self._spec.name) if each.sent]
 
-    def _may_sign(self) -> bool:
-        return self._engine.intents.halted(self._spec.name) is None
+    def _unsettled(self) -> list[TrackedIntent]:
+        """Return the open intents of which a receipt is wanted, lowest nonce first."""
+        return [each for each in self._open() if each.inclusion is None or each.inclusion.gas_used is None]
 
-    # Reconciling
+    def _unsigned(self) -> list[TrackedIntent]:
+        """Return what was admitted and not signed, in order of admission."""
+        waiting = self._engine.intents.unmined(self._chain_id, self._spec.name)
+        return [each for each in waiting if each.state is IntentState.ADMITTED]
 
-    async def _reconcile(self) -> None:
-        slots = [each for each in self._open() if each.inclusion is None or each.inclusion.gas_used is None]
-        if not slots:
-            return
-        seen = await look_up(self._node, self._signer.address, slots)
-        for tracked in slots:
-            receipts = seen.receipts[tracked.intent.intent_id]
-            for receipt in receipts:
-                await self._record_receipt(tracked, receipt)
-            if not receipts:
-                await self._keep_alive(tracked, seen)
+    def _admitted(self, tried: Sequence[TrackedIntent]) -> list[TrackedIntent]:
+        """Return as many of the unsigned as there is room for, without those that this pass has tried."""
+        return [each for each in self._unsigned() if each not in tried][: self._room()]
 
-    async def _record_receipt(self, tracked: TrackedIntent, receipt: Receipt) -> None:
-        if not self._engine.chains[self._chain_id].is_canonical(receipt.block_number, receipt.block_hash):
-            return
-        revert = None if receipt.succeeded else await self._revert_reason(tracked, receipt)
-        seen = ReceiptSeen(
-            intent_id=tracked.intent.intent_id,
-            tx_hash=receipt.tx_hash,
-            block_number=receipt.block_number,
-            block_hash=receipt.block_hash,
-            succeeded=receipt.succeeded,
-            gas_used=receipt.gas_used,
-            gas_price_wei=receipt.gas_price,
-            revert=revert,
-        )
-        await self._recorder.record([seen])
-
-    async def _revert_reason(self, tracked: TrackedIntent, receipt: Receipt) -> RevertReason | None:
-        """Repeat a reverted call on its parent block. ``None`` when it succeeds there, or the node cannot tell."""
-        parent = hex(receipt.block_number - 1)
-        try:
-            await self._node.call("eth_call", [call_object(tracked.intent, self._signer.address), parent])
-        except NodeRefused as refusal:
-            return decode_revert(refusal, self._engine.ledgers[tracked.intent.venue].revert_name)
-        except NodeError as trouble:
-            self._on_trouble(trouble)
-        return None
-
-    async def _keep_alive(self, tracked: TrackedIntent, seen: SlotsSeen) -> None:
-        tip = self._tip()
-        newest = tracked.sent[-1]
-        untouched = tracked.is_unmined and seen.mined_count <= newest.attempt.nonce
-        if tip is None or not untouched or not self._may_sign():
-            return
-        replacement = self._replacement(tracked, tip, seen.tip)
-        if replacement is not None:
-            await self._prepare_and_send(replacement)
-        elif newest.answer != "accepted" or newest.attempt.tx_hash not in seen.pooled or self._is_old(tracked, tip):
-            await self._send(newest.attempt)
-
-    def _replacement(self, tracked: TrackedIntent, tip: BlockHeader, priority: Wei) -> AttemptPrepared | None:
-        """Sign the attempt that should take the newest one's place; ``None`` when it should stay, or fees forbid."""
-        newest = tracked.sent[-1]
-        kind = newest.attempt.kind
-        expires = kind == "call" and tip.number > tracked.intent.valid_until_block
-        if not (expires or newest.answer == "underpriced" or self._is_old(tracked, tip)):
-            return None
-        kind = "cancel" if expires else kind
-        offered = Fees(newest.attempt.fee_wei_max, newest.attempt.priority_fee_wei_max)
-        ceiling = self._limit if kind == "cancel" else self._call_ceiling(tracked.intent)
-        fees = raised_fees(offered, Wei(tip.base_fee_wei), priority, ceiling)
-        if fees is None:
-            return None
-        gas_limit = CANCEL_GAS if kind == "cancel" else newest.attempt.gas_limit
-        return self._sign(tracked, kind, newest.attempt.nonce, gas_limit, fees, tip.number)
-
-    def _is_old(self, tracked: TrackedIntent, tip: BlockHeader) -> bool:
-        return tip.number - tracked.sent[-1].attempt.at_block >= self._spec.bump_after_blocks
-
-    # Taking
-
-    async def _take_admitted(self) -> None:
-        for tracked in self._engine.intents.unmined(self._chain_id, self._spec.name):
-            if not self._has_room() or not self._may_sign():
-                return
-            if tracked.state is IntentState.ADMITTED:
-                await self._take(tracked)
-
-    def _has_room(self) -> bool:
-        """Tell whether another slot may be opened: not too many wait, and none for want of money."""
+    def _room(self) -> int:
+        """Count the slots that may be opened: none while halted, or while a slot waits for want of money."""
         waiting = [each for each in self._open() if each.is_unmined]
         unfunded = any(each.sent[-1].answer == "insufficient_funds" for each in waiting)
-        return len(waiting) < self._spec.in_flight_max and not unfunded
-
-    async def _take(self, tracked: TrackedIntent) -> None:
-        intent, tip = tracked.intent, self._tip()
-        if tip is None:
-            return
-        moot = self._why_moot(intent, tip)
-        if moot is not None:
-            await self._recorder.record([IntentDropped(intent.intent_id, moot)])
-            return
-        revert_name = self._engine.ledgers[intent.venue].revert_name
-        flight = await simulate(self._node, intent, self._signer.address, tip, revert_name)
-        if flight.seen.revert is not None:
-            dropped = IntentDropped(intent.intent_id, f"would revert: {flight.seen.revert.name}")
-            await self._recorder.record([flight.seen, dropped])
-            return
-        prepared = self._first_attempt(tracked, tip, flight)
-        if prepared is None:
-            await self._recorder.record([flight.seen])
-        else:
-            await self._prepare_and_send(prepared, flight)
+        return 0 if unfunded or not self._may_sign() else max(0, self._spec.in_flight_max - len(waiting))
 
     def _why_moot(self, intent: Intent, tip: BlockHeader) -> str | None:
         if self._engine.kill_switch_armed:
             return "kill switch"
         return "expired" if tip.number > intent.valid_until_block else None
 
-    def _first_attempt(self, tracked: TrackedIntent, tip: BlockHeader, flight: Preflight) -> AttemptPrepared | None:
-        """Claim the next nonce and sign; ``None`` while the signer is halted, its nonce unknown, or gas too dear."""
-        nonce = self._engine.intents.next_nonce(self._chain_id, self._spec.name)
-        fees = first_fees(Wei(tip.base_fee_wei), flight.tip, self._call_ceiling(tracked.intent))
-        if nonce is None or fees is None or not self._may_sign():
+    # Acting on it
+
+    async def _drop_moot(self, tip: BlockHeader) -> None:
+        """Give up what need not be signed any more."""
+        reasons = [(each.intent.intent_id, self._why_moot(each.intent, tip)) for each in self._unsigned()]
+        await self._record([IntentDropped(intent_id, reason) for intent_id, reason in reasons if reason is not None])
+
+    async def _burst(self, slots: Sequence[TrackedIntent], admitted: Sequence[TrackedIntent]) -> None:
+        """Look, make durable, send and settle, each once for all of the intents."""
+        tip = self._tip()
+        if tip is None or not (slots or admitted):
+            return
+        seen = await survey(self._node, self._address, tip, slots, admitted, self._engine.ledgers)
+        attempts = [*self._kept(slots, seen), *self._opened(admitted, seen)]
+        durable = [tracked.newest for tracked in slots]
+        signed = [attempt for attempt in attempts if attempt not in durable]
+        await self._record([*self._shown(seen), *signed])
+        await self._send(attempts)
+        await self._settle(slots, seen)
+
+    def _kept(self, slots: Sequence[TrackedIntent], seen: Survey) -> list[AttemptPrepared]:
+        """Return what keeps slots alive, in their order: replacements, and durable attempts to be sent again."""
+        tip = self._tip()
+        if tip is None or not self._may_sign():
+            return []
+        due = [self._due(tracked, tip, seen) for tracked in slots]
+        return [attempt for attempt in due if attempt is not None]
+
+    def _due(self, tracked: TrackedIntent, tip: BlockHeader, seen: Survey) -> AttemptPrepared | None:
+        newest = tracked.sent[-1]
+        passed = seen.mined_count > newest.attempt.nonce or seen.receipts[tracked.intent.intent_id]
+        if passed or not tracked.is_unmined:
             return None
-        gas_limit = mul_div(flight.seen.gas, GAS_NUMERATOR, GAS_DENOMINATOR, Rounding.CEIL)
-        return self._sign(tracked, "call", nonce, gas_limit, fees, tip.number)
+        replacement = self._attempts.replacement(tracked, tip, seen.tip)
+        if replacement is not None:
+            return replacement
+        held = newest.answer == "accepted" and newest.attempt.tx_hash in seen.pooled
+        return None if held and not self._attempts.is_old(tracked, tip) else newest.attempt
 
-    def _call_ceiling(self, intent: Intent) -> Wei:
-        return call_ceiling(self._limit, intent.gas_price_wei_max)
+    def _opened(self, admitted: Sequence[TrackedIntent], seen: Survey) -> list[AttemptPrepared]:
+        """Claim the next nonces and sign. None while the nonce is unknown; who stays out leaves no gap."""
+        tip, nonce = self._tip(), self._engine.intents.next_nonce(self._chain_id, self._spec.name)
+        if tip is None or nonce is None:
+            return []
+        attempts: list[AttemptPrepared] = []
+        for tracked in admitted[: self._room()]:  # a reorg or a halt may have come while the node answered
+            flight = seen.flights[tracked.intent.intent_id]
+            if isinstance(flight, NodeError) or flight.revert or self._why_moot(tracked.intent, tip):
+                continue
+            first = self._attempts.first(tracked.intent, nonce + len(attempts), flight.gas, tip, seen.tip)
+            attempts += [first] if first is not None else []
+        return attempts
 
-    # Signing and sending
+    def _shown(self, seen: Survey) -> list[AnyFact]:
+        """Return what the simulations showed; the calls that would revert are dropped for it."""
+        facts: list[AnyFact] = []
+        for flight in seen.flights.values():
+            if isinstance(flight, NodeError):
+                self._on_trouble(flight)
+                continue
+            facts.append(flight)
+            if flight.revert is not None:
+                facts.append(IntentDropped(flight.intent_id, f"would revert: {flight.revert.name}"))
+        return facts
 
-    def _sign(
-        self,
-        tracked: TrackedIntent,
-        kind: Literal["call", "cancel"],
-        nonce: int,
-        gas_limit: int,
-        fees: Fees,
-        at_block: int,
-    ) -> AttemptPrepared:
-        intent = tracked.intent
-        transaction = Transaction(
-            chain_id=self._chain_id,
-            nonce=nonce,
-            to=intent.to if kind == "call" else self._signer.address,
-            data=intent.data if kind == "call" else b"",
-            value_wei=Wei(0),
-            gas_limit=gas_limit,
-            fee_wei_max=fees.fee_wei_max,
-            priority_fee_wei_max=fees.priority_fee_wei_max,
-        )
-        signed = self._signer.sign(transaction)
-        return AttemptPrepared(
-            intent_id=intent.intent_id,
-            chain_id=self._chain_id,
-            signer=self._spec.name,
-            nonce=nonce,
-            attempt=len(tracked.sent) + 1,
-            kind=kind,
-            tx_hash=signed.tx_hash,
-            raw=signed.raw,
-            gas_limit=gas_limit,
-            fee_wei_max=fees.fee_wei_max,
-            priority_fee_wei_max=fees.priority_fee_wei_max,
-            at_block=at_block,
-        )
+    async def _send(self, attempts: Sequence[AttemptPrepared]) -> None:
+        """Send what is durable, unless the wait for that has brought a halt."""
+        if attempts and self._may_sign():
+            await self._record(await send(self._node, self._provider, attempts))
 
-    async def _prepare_and_send(self, attempt: AttemptPrepared, flight: Preflight | None = None) -> None:
-        """Make signed bytes durable, then, and only then, send them."""
-        await self._recorder.record([*([flight.seen] if flight is not None else []), attempt])
-        if self._may_sign():  # the wait may have brought a halt
-            await self._send(attempt)
+    async def _settle(self, slots: Sequence[TrackedIntent], seen: Survey) -> None:
+        """Record the receipts in blocks that the fold holds."""
+        chain = self._engine.chains[self._chain_id]
+        found = [(each.intent, receipt) for each in slots for receipt in seen.receipts[each.intent.intent_id]]
+        held = [each for each in found if chain.is_canonical(each[1].block_number, each[1].block_hash)]
+        reasons = await self._reasons([each for each in held if not each[1].succeeded])
+        await self._record([_receipt_seen(*each, reasons.get(each[1].tx_hash)) for each in held])
 
-    async def _send(self, attempt: AttemptPrepared) -> None:
-        await self._recorder.record([await send(self._node, self._provider, attempt)])
+    async def _reasons(self, reverted: Sequence[tuple[Intent, Receipt]]) -> dict[Hash32, RevertReason]:
+        """Find out why calls reverted. A node that cannot tell keeps no receipt from being recorded."""
+        if not reverted:
+            return {}
+        try:
+            return await replay(self._node, self._address, reverted, self._engine.ledgers)
+        except NodeError as trouble:
+            self._on_trouble(trouble)
+            return {}
+
+    async def _record(self, facts: Sequence[AnyFact]) -> None:
+        if facts:
+            await self._recorder.record(facts)
+
+
+def _receipt_seen(intent: Intent, receipt: Receipt, revert: RevertReason | None) -> ReceiptSeen:
+    return ReceiptSeen(
+        intent_id=intent.intent_id,
+        tx_hash=receipt.tx_hash,
+        block_number=receipt.block_number,
+        block_hash=receipt.block_hash,
+        succeeded=receipt.succeeded,
+        gas_used=receipt.gas_used,
+        gas_price_wei=receipt.gas_price,
+        revert=revert,
+    )

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from keeper.core.decisions import AnyDecision, Intent, IntentAdvanced, IntentState
-from keeper.core.errors import KeeperError, NodeError, NodeRefused, NodeUnreachable
+from keeper.core.decisions import Intent, IntentAdvanced, IntentState
+from keeper.core.errors import NodeError
 from keeper.core.facts import (
     AnyFact,
     AttemptPrepared,
@@ -34,7 +33,8 @@ from keeper.engine.step import Engine
 from keeper.execution.lane import Lane
 from keeper.execution.observer import SignerObserver
 from keeper.execution.signer import LocalSigner
-from keeper.lab.localchain.rpc import LabRpc, Request
+from keeper.lab.localchain.rpc import LabRpc
+from tests.execution.faults import SEND, Recorder, StageNode
 from tests.execution.lever import CODE, PULL, LeverVenue
 
 CHAIN_ID = 31337
@@ -42,111 +42,7 @@ SIGNER = "main"
 VENUE = "lever"
 GWEI = 10**9
 RICH = 10**20
-SEND = "eth_sendRawTransaction"
 _STAGES = itertools.count()
-
-
-class Crash(KeeperError):  # noqa: N818 - it names what happened
-    """The process died here."""
-
-
-@dataclass
-class Steps:
-    """Counts down the steps between which a process can die; ``None`` lets it live."""
-
-    left: int | None = None
-
-    def take(self) -> None:
-        """Pass one step, or die."""
-        if self.left == 0:
-            raise Crash("process", "died")
-        if self.left is not None:
-            self.left -= 1
-
-
-@dataclass
-class Recorder:
-    """Steps an engine and keeps what a journal would hold, in order; an :class:`Intent` stands for its admission."""
-
-    engine: Engine
-    entries: list[AnyFact | Intent] = field(default_factory=list)
-    decisions: list[AnyDecision] = field(default_factory=list)
-    steps: Steps = field(default_factory=Steps)
-
-    async def record(self, facts: Sequence[AnyFact]) -> None:
-        """Make facts durable: they are entries from here on, whatever happens after."""
-        self.steps.take()
-        for fact in facts:
-            self.put(fact)
-        self.steps.take()
-
-    submit = record
-
-    def put(self, entry: AnyFact | Intent) -> None:
-        """Append an entry and let the engine have it."""
-        self.entries.append(entry)
-        if isinstance(entry, Intent):
-            self.engine.intents.admit(entry, 0)
-        else:
-            self.decisions += self.engine.step(entry, len(self.entries))
-
-    def of(self, *kinds: type) -> list[AnyFact | Intent]:
-        """Return the entries of some kinds."""
-        return [entry for entry in self.entries if isinstance(entry, kinds)]
-
-
-class StageNode:
-    """A node that forwards to a real one, writes down what left the process, and fails as told.
-
-    ``lost_requests`` and ``lost_replies`` count down per method; ``refusals`` are answered instead of forwarding;
-    ``undurable`` lists raw transactions that were sent before the recorder held them.
-    """
-
-    def __init__(self, rpc: LabRpc, recorder: Recorder) -> None:
-        self._rpc = rpc
-        self._recorder = recorder
-        self.sent: list[str] = []
-        self.undurable: list[str] = []
-        self.lost_requests: dict[str, int] = {}
-        self.lost_replies: dict[str, int] = {}
-        self.refusals: dict[str, list[NodeRefused]] = {}
-
-    async def call(self, method: str, params: Sequence[object]) -> object:
-        """Forward one request, or fail."""
-        self._recorder.steps.take()
-        if method == SEND:
-            self._note(str(params[0]))
-        if self._strikes(self.lost_requests, method):
-            raise NodeUnreachable("stage", "the request was lost")
-        if self.refusals.get(method):
-            raise self.refusals[method].pop(0)
-        answer = await self._rpc.call(method, *params, answer=object)
-        self._recorder.steps.take()
-        if self._strikes(self.lost_replies, method):
-            raise NodeUnreachable("stage", "the reply was lost")
-        return answer
-
-    async def batch(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[object]:
-        """Forward several requests, or fail; the first one's method counts."""
-        self._recorder.steps.take()
-        if self._strikes(self.lost_requests, calls[0][0]):
-            raise NodeUnreachable("stage", "the requests were lost")
-        requests = [Request(method, params) for method, params in calls]
-        answers = list(await self._rpc.outcomes(requests, answer=object))
-        self._recorder.steps.take()
-        return answers
-
-    def _note(self, raw: str) -> None:
-        durable = [to_hex(entry.raw) for entry in self._recorder.entries if isinstance(entry, AttemptPrepared)]
-        self.sent.append(raw)
-        if raw not in durable:
-            self.undurable.append(raw)
-
-    @staticmethod
-    def _strikes(budget: dict[str, int], method: str) -> bool:
-        left = budget.get(method, 0)
-        budget[method] = max(0, left - 1)
-        return left > 0
 
 
 class Stage:

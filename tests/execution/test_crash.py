@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from keeper.core.decisions import Intent, IntentState
+from keeper.core.errors import NodeRefused
 from keeper.core.facts import AttemptPrepared
 from keeper.lab.localchain.rpc import LabRpc
-from tests.execution.stage import SEND, Crash, Stage, open_stage
+from tests.execution.faults import SEND, Crash
+from tests.execution.stage import Stage, open_stage
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
 
@@ -67,7 +69,27 @@ async def reorganised(stage: Stage) -> None:
     await stage.turn(3)
 
 
-@pytest.mark.parametrize("scenario", [plain, lost_reply, lost_request, raised, cancelled, reorganised])
+async def burst(stage: Stage) -> None:
+    """Four calls at once, one of them refused, and then more on top of a slot that has to be kept alive."""
+    stage.node.refusals[SEND] = [None, NodeRefused(SEND, -32000, "nonce too high")]
+    for _ in range(4):
+        stage.admit()
+    await stage.act()
+    await stage.drop(stage.attempts()[3])
+    stage.admit()
+    stage.admit()
+    await stage.turn(4)
+
+
+async def half_delivered(stage: Stage) -> None:
+    """Four calls at once, of which the node gets two and says nothing."""
+    stage.node.delivered_max = 2
+    await burst(stage)
+
+
+@pytest.mark.parametrize(
+    "scenario", [plain, lost_reply, lost_request, raised, cancelled, reorganised, burst, half_delivered]
+)
 async def test_crash_anywhere(rpc: LabRpc, stage: Stage, scenario: Scenario) -> None:
     """Wherever the process dies, each signed intent takes one slot and has one transaction in the chain."""
     crash_at = 0
@@ -80,16 +102,17 @@ async def test_crash_anywhere(rpc: LabRpc, stage: Stage, scenario: Scenario) -> 
         if not died:
             break
         crash_at += 1
-    assert 20 < crash_at < STEPS_MAX
+    assert 15 < crash_at < STEPS_MAX
 
 
+@pytest.mark.parametrize("scenario", [plain, burst])
 @pytest.mark.parametrize("second", [0, 2, 5])
-async def test_crash_in_recovery(rpc: LabRpc, stage: Stage, second: int) -> None:
+async def test_crash_in_recovery(rpc: LabRpc, stage: Stage, scenario: Scenario, second: int) -> None:
     """A process that dies while it recovers from a death leaves enough as well."""
-    for crash_at in range(4, 24, 3):
+    for crash_at in range(3, 24, 2):
         each = await open_stage(rpc)
         each.recorder.steps.left = crash_at
-        await _run(each, plain)
+        await _run(each, scenario)
         each.recorder.steps.left = second
         with contextlib.suppress(Crash):
             await each.turn(3)

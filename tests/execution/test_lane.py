@@ -6,7 +6,6 @@ import json
 
 import msgspec
 import pytest
-from eth_account import Account
 
 from keeper.core.codec import encoder, json_hook
 from keeper.core.decisions import IntentState
@@ -14,18 +13,15 @@ from keeper.core.errors import InvariantBroken, NodeRefused
 from keeper.core.facts import IntentDropped, KillSwitchChanged, PreflightSeen, RevertReason
 from keeper.core.ids import to_hex
 from keeper.core.units import Wei
-from keeper.execution.fees import call_ceiling
-from keeper.execution.lane import CANCEL_GAS
+from tests.execution.faults import SEND, Crash
 from tests.execution.lever import FAIL, LOCK, LOCKED
 from tests.execution.scripted import interrupt
-from tests.execution.stage import CHAIN_ID, GWEI, RICH, SEND, Crash, Stage
+from tests.execution.stage import CHAIN_ID, GWEI, RICH, Stage
 
 pytestmark = pytest.mark.chain
 
-RECEIPTS = "eth_getTransactionCount"
-"""The first request of the batch that looks for receipts."""
+RECEIPT = "eth_getTransactionReceipt"
 SIMULATION = "eth_call"
-"""The first request of the batch that simulates."""
 
 
 async def test_whole_way(stage: Stage) -> None:
@@ -127,6 +123,16 @@ async def test_kill_switch(stage: Stage) -> None:
     assert stage.attempts() == []
 
 
+async def test_kill_switch_in_preflight(stage: Stage) -> None:
+    """What is still unsigned when the kill switch is armed is not signed, however far it has come."""
+    intent = stage.admit()
+    interrupt(stage.lane, lambda: stage.recorder.put(KillSwitchChanged(armed=True, reason="file")))
+    await stage.act()
+    assert (stage.attempts(), stage.state(intent)) == ([], IntentState.ADMITTED)
+    await stage.act()
+    assert stage.reasons(intent) == ["kill switch"]
+
+
 async def test_gas_too_dear(stage: Stage) -> None:
     """While the base fee is above an intent's ceiling nothing is signed, and it is tried again at the next head."""
     intent = stage.admit(ceiling_gwei=50)
@@ -138,13 +144,13 @@ async def test_gas_too_dear(stage: Stage) -> None:
 
 
 async def test_reverted_in_the_block(stage: Stage) -> None:
-    """A call that reverts in its block is seen with the contract's reason, and is final as reverted."""
+    """A call that reverts for what its own block brought is seen with the reason, and is final as reverted."""
     intent = stage.admit()
     await stage.act()
     await _lock(stage)
     await stage.turn()
     receipt = stage.receipts()[0]
-    assert (receipt.succeeded, receipt.revert) == (False, None)  # the lock is in the same block, not in its parent
+    assert (receipt.succeeded, receipt.revert) == (False, RevertReason("LEVER_LOCKED", LOCKED))
     await stage.turn(2)
     assert stage.state(intent) is IntentState.FINAL_REVERTED
 
@@ -160,204 +166,15 @@ async def test_reverted_after_the_cause(stage: Stage) -> None:
     assert stage.state(intent) is IntentState.MINED
 
 
-async def test_reply_lost(stage: Stage) -> None:
-    """A send that times out after the node took it is unknown, and is not signed again."""
-    stage.node.lost_replies[SEND] = 1
-    intent = stage.admit()
-    await stage.act()
-    assert stage.state(intent) is IntentState.SEND_UNKNOWN
-    await stage.turn(3)
-    assert (stage.state(intent), await stage.pulls()) == (IntentState.FINAL_SUCCESS, 1)
-    assert len(stage.attempts()) == 1
-
-
-async def test_request_lost(stage: Stage) -> None:
-    """A send that never arrived is sent again, the same bytes, at the next head."""
-    stage.node.lost_requests[SEND] = 1
-    intent = stage.admit()
-    await stage.act()
-    await stage.turn(2)
-    assert (stage.state(intent), await stage.pulls()) == (IntentState.MINED, 1)
-    assert stage.node.sent == [to_hex(stage.attempts()[0].raw)] * 2
-    assert stage.answers() == ["unknown", "accepted"]
-
-
-async def test_sent_twice(stage: Stage) -> None:
-    """A node that has the bytes already is a node that accepted them."""
-    stage.node.lost_replies[SEND] = 1
+async def test_reason_not_told(stage: Stage) -> None:
+    """A node that cannot repeat a reverted call is reported, and its receipt recorded without a reason."""
     stage.admit()
     await stage.act()
-    await stage.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(GWEI), answer=object)
-    stage.lane._reconciled_at = None
-    await stage.act()
-    assert stage.answers() == ["unknown", "accepted"]
-
-
-async def test_lost_by_the_pool(stage: Stage) -> None:
-    """What the pool lost is sent again, the same bytes."""
-    intent = stage.admit()
-    await stage.act()
-    await stage.drop(stage.attempts()[0])
-    await stage.turn(2)
-    assert (stage.state(intent), await stage.pulls()) == (IntentState.MINED, 1)
-    assert len(stage.attempts()) == 1
-
-
-async def test_kept_by_the_pool(stage: Stage) -> None:
-    """What the pool holds is left alone until it is old."""
-    stage.admit()
-    await stage.act()
-    await stage.wait(2)
-    assert len(stage.node.sent) == 1
-
-
-async def test_raised(stage: Stage) -> None:
-    """A call that waited too long is raised in its own slot by an eighth or more, and one of the two is included."""
-    intent = stage.admit()
-    await stage.act()
-    await stage.wait(3)
-    first, second = stage.attempts()
-    assert (first.nonce, first.attempt, second.nonce, second.attempt) == (0, 1, 0, 2)
-    assert int(second.fee_wei_max) * 8 >= int(first.fee_wei_max) * 9
-    assert int(second.priority_fee_wei_max) * 8 >= int(first.priority_fee_wei_max) * 9
-    await stage.turn(3)
-    assert (stage.state(intent), await stage.pulls()) == (IntentState.FINAL_SUCCESS, 1)
-
-
-async def test_at_the_ceiling(stage: Stage) -> None:
-    """At its ceiling a call is not raised; the same bytes are sent again."""
-    stage.admit(ceiling_gwei=2)
-    await stage.act()
-    await stage.wait(4)
-    assert len(stage.attempts()) == 1
-    assert stage.attempts()[0].fee_wei_max <= Wei(2 * GWEI)
-    assert stage.node.sent == [to_hex(stage.attempts()[0].raw)] * len(stage.node.sent)
-    assert len(stage.node.sent) == 3  # once, and at the third and fourth block
-
-
-async def test_underpriced(stage: Stage) -> None:
-    """A refusal as underpriced is answered by a raise at the next head, however young the attempt."""
-    stage.node.refusals[SEND] = [NodeRefused(SEND, -32000, "transaction underpriced")]
-    intent = stage.admit()
-    await stage.act()
-    await stage.turn(2)
-    assert [attempt.attempt for attempt in stage.attempts()] == [1, 2]
-    assert stage.answers() == ["underpriced", "accepted"]
-    assert (stage.state(intent), await stage.pulls()) == (IntentState.MINED, 1)
-
-
-async def test_fee_spike(stage: Stage) -> None:
-    """A call that the pool dropped in a spike of the base fee is raised above it in its own slot."""
-    intent = stage.admit()
-    await stage.act()
-    await stage.set_base_fee(40 * GWEI)
-    await stage.turn(5)
-    assert await stage.pulls() == 1
-    assert {attempt.nonce for attempt in stage.attempts()} == {0}
-    await stage.turn(2)
-    assert stage.state(intent) is IntentState.FINAL_SUCCESS
-
-
-async def test_cancelled(stage: Stage) -> None:
-    """An expired call is replaced by an empty transaction in its own slot, and the slot ends as cancelled."""
-    intent = stage.admit(valid_for=1)
-    await stage.act()
-    await stage.wait(2)
-    call, cancel = stage.attempts()
-    assert (call.nonce, cancel.nonce, cancel.kind, cancel.gas_limit) == (0, 0, "cancel", CANCEL_GAS)
-    assert Account.recover_transaction(cancel.raw).lower() == to_hex(stage.signer.address)
-    await stage.turn(3)
-    assert (stage.state(intent), await stage.pulls(), await stage.mined_count()) == (
-        IntentState.FINAL_CANCELLED,
-        0,
-        1,
-    )
-
-
-async def test_cancel_is_raised(stage: Stage) -> None:
-    """A cancel that waits too long is raised as any attempt is, and stays a cancel."""
-    intent = stage.admit(valid_for=1)
-    await stage.act()
-    await stage.wait(5)
-    assert [(each.nonce, each.kind) for each in stage.attempts()] == [(0, "call"), (0, "cancel"), (0, "cancel")]
-    await stage.turn(3)
-    assert (stage.state(intent), await stage.pulls()) == (IntentState.FINAL_CANCELLED, 0)
-
-
-async def test_cancel_after_the_ceiling(stage: Stage) -> None:
-    """A call at its ceiling under the operator's limit can still be cancelled: one raise was kept back."""
-    stage.limit = Wei(2 * GWEI)
-    stage.restart()
-    await stage.mine()
-    stage.admit(valid_for=1)
-    await stage.act()
-    await stage.wait(2)
-    call, cancel = stage.attempts()
-    assert call.fee_wei_max == call_ceiling(stage.limit, Wei(400 * GWEI))
-    assert (cancel.kind, cancel.fee_wei_max <= stage.limit) == ("cancel", True)
-
-
-async def test_call_wins_over_its_cancel(stage: Stage) -> None:
-    """When the expired call is included after all, its effect counts and the slot is spent once."""
-    intent = stage.admit(valid_for=1)
-    await stage.act()
-    stage.node.lost_requests[SEND] = 1
-    await stage.wait(2)
-    assert [attempt.kind for attempt in stage.attempts()] == ["call", "cancel"]
-    await stage.turn(3)
-    assert (stage.state(intent), await stage.pulls()) == (IntentState.FINAL_SUCCESS, 1)
-
-
-async def test_reorg(stage: Stage) -> None:
-    """A call whose block was abandoned is sent again, the same bytes, and is included once."""
-    intent = stage.admit()
-    await stage.act()
+    await _lock(stage)
+    stage.node.lost_requests[SIMULATION] = 1
     await stage.turn()
-    assert stage.state(intent) is IntentState.MINED
-    await stage.rpc.call("anvil_reorg", 1, [], answer=object)
-    await stage.follow()
-    assert stage.state(intent) is IntentState.BROADCAST
-    await stage.act()
-    await stage.turn(3)
-    assert (stage.state(intent), await stage.pulls()) == (IntentState.FINAL_SUCCESS, 1)
-    assert len(stage.attempts()) == 1
-    assert len({receipt.block_hash for receipt in stage.receipts()}) == len(stage.receipts()) == 2
-
-
-async def test_receipt_once(stage: Stage) -> None:
-    """A receipt is recorded once for each block that holds the transaction."""
-    stage.admit()
-    await stage.act()
-    await stage.turn(2)
-    stage.lane._reconciled_at = None
-    await stage.act()
-    assert len(stage.receipts()) == 1
-
-
-async def test_receipt_ahead_of_the_fold(stage: Stage) -> None:
-    """A receipt in a block that the fold does not hold yet is waited for: nothing is recorded, raised or sent."""
-    stage.admit()
-    await stage.act()
-    await stage.rpc.call("evm_mine", answer=object)
-    stage.lane._reconciled_at = None
-    await stage.act()
-    assert (stage.receipts(), len(stage.node.sent)) == ([], 1)
-    await stage.follow()
-    await stage.act()
-    assert len(stage.receipts()) == 1
-
-
-async def test_nonce_too_low(stage: Stage) -> None:
-    """A refusal for a nonce that is used leads to the receipt, not to another nonce."""
-    stage.node.lost_replies[SEND] = 1
-    intent = stage.admit()
-    await stage.act()
-    await stage.rpc.call("evm_mine", answer=object)
-    await stage.lane._send(stage.attempts()[0])
-    assert stage.answers() == ["unknown", "nonce_too_low"]
-    await stage.follow()
-    await stage.act()
-    assert (stage.state(intent), len(stage.attempts())) == (IntentState.MINED, 1)
+    assert [(receipt.succeeded, receipt.revert) for receipt in stage.receipts()] == [(False, None)]
+    assert len(stage.troubles) == 1
 
 
 async def test_foreign_transaction(stage: Stage) -> None:
@@ -389,12 +206,30 @@ async def test_halted_is_silent(stage: Stage) -> None:
     assert (stage.state(intent), len(stage.receipts())) == (IntentState.MINED, 1)
 
 
+async def test_halted_signs_no_replacement(stage: Stage) -> None:
+    """A halted signer raises nothing and cancels nothing, however long a slot waits."""
+    stage.admit(valid_for=1)
+    await stage.act()
+    stage.engine.intents._halted["main"] = "the operator must look"
+    await stage.wait(4)
+    assert (len(stage.attempts()), len(stage.node.sent)) == (1, 1)
+
+
 async def test_halt_in_preflight(stage: Stage) -> None:
     """A halt that arrives during the simulation keeps the nonce unspent."""
     stage.admit()
     interrupt(stage.lane, lambda: stage.engine.intents._halted.update(main="foreign transaction"))
     await stage.act()
     assert (stage.attempts(), len(stage.recorder.of(PreflightSeen))) == ([], 1)
+
+
+async def test_halted_and_late(stage: Stage) -> None:
+    """An admission whose time has passed is dropped although the signer is halted: dropping signs and sends nothing."""
+    intent = stage.admit(valid_for=1)
+    stage.engine.intents._halted["main"] = "the operator must look"
+    await stage.mine(2)
+    await stage.act()
+    assert (stage.reasons(intent), stage.node.sent) == (["expired"], [])
 
 
 async def test_halt_between_record_and_send(stage: Stage) -> None:
@@ -418,9 +253,11 @@ async def test_halt_between_record_and_send(stage: Stage) -> None:
 
 async def test_no_money(stage: Stage) -> None:
     """While a slot waits for money no other is opened, and it goes on when there is some."""
-    intents = [stage.admit(), stage.admit()]
+    intents = [stage.admit()]
     refusal = NodeRefused(SEND, -32003, "Insufficient funds for gas * price + value")
     stage.node.refusals[SEND] = [refusal]
+    await stage.act()
+    intents.append(stage.admit())
     await stage.act()
     assert (len(stage.attempts()), stage.answers()) == (1, ["insufficient_funds"])
     await stage.set_balance(RICH)
@@ -429,11 +266,11 @@ async def test_no_money(stage: Stage) -> None:
     assert [stage.state(intent) for intent in intents] == [IntentState.FINAL_SUCCESS] * 2
 
 
-@pytest.mark.parametrize("trouble", [SIMULATION, RECEIPTS])
+@pytest.mark.parametrize("trouble", [SIMULATION, RECEIPT])
 async def test_node_in_trouble(stage: Stage, trouble: str) -> None:
     """A node that does not answer ends the pass, is reported, and the next head tries again."""
     stage.admit()
-    if trouble == RECEIPTS:
+    if trouble == RECEIPT:
         await stage.act()
     stage.node.lost_requests[trouble] = 1
     await stage.act() if trouble == SIMULATION else await stage.turn()

@@ -10,8 +10,7 @@ from keeper.core.facts import BlockHeader, PreflightSeen, RevertReason, TokenSpe
 from keeper.core.ids import ZERO_ADDRESS, Address, Hash32, to_hex
 from keeper.core.units import BaseAmount, TokenAmount, Wei
 from keeper.core.venue import Epoch
-from keeper.execution.preflight import Preflight, simulate
-from tests.execution.scripted import ScriptedNode
+from keeper.execution.preflight import read_simulation, simulation
 
 SENDER = Address(b"\x22" * 20)
 HEADER = BlockHeader(9, Hash32(b"\x09" * 32), Hash32(b"\x08" * 32), 0, 0, b"")
@@ -35,46 +34,43 @@ INTENT = Intent(
 )
 
 
-async def test_success() -> None:
-    """A call that succeeds gives its gas and the suggested tip."""
-    flight = await simulate(ScriptedNode("0x", "0x5208", "0x7"), INTENT, SENDER, HEADER, bytes.hex)
-    assert flight == Preflight(PreflightSeen(INTENT.intent_id, 9, HEADER.hash, 21_000, None), Wei(7))
+def read(called: object, estimated: object) -> PreflightSeen:
+    """Read two answers."""
+    return read_simulation(INTENT, HEADER, called, estimated, bytes.hex)
 
 
-async def test_pinned() -> None:
-    """Both simulations are from the signer and on the state of the block's hash."""
-    node = ScriptedNode("0x", "0x5208", "0x7")
-    await simulate(node, INTENT, SENDER, HEADER, bytes.hex)
+def test_success() -> None:
+    """A call that succeeds gives its gas."""
+    assert read("0x", "0x5208") == PreflightSeen(INTENT.intent_id, 9, HEADER.hash, 21_000, None)
+
+
+def test_pinned() -> None:
+    """Both requests are from the signer and on the state of the block's hash."""
     call = {"from": to_hex(SENDER), "to": to_hex(INTENT.to), "data": "0xab"}
-    pinned = {"blockHash": to_hex(HEADER.hash)}
-    assert node.asked == [
-        ("eth_call", [call, pinned]),
-        ("eth_estimateGas", [call, pinned]),
-        ("eth_maxPriorityFeePerGas", []),
-    ]
+    parameters = [call, {"blockHash": to_hex(HEADER.hash)}]
+    assert simulation(INTENT, SENDER, HEADER) == (("eth_call", parameters), ("eth_estimateGas", parameters))
 
 
-@pytest.mark.parametrize("answers", [(REVERTED, "0x5208", "0x7"), ("0x", REVERTED, "0x7"), (REVERTED, REVERTED, "0x7")])
-async def test_revert(answers: tuple[object, ...]) -> None:
-    """A revert of either simulation is a revert."""
-    flight = await simulate(ScriptedNode(*answers), INTENT, SENDER, HEADER, bytes.hex)
-    assert flight.seen.revert == RevertReason("beef", b"\xbe\xef")
+@pytest.mark.parametrize("answers", [(REVERTED, "0x5208"), ("0x", REVERTED), (REVERTED, REVERTED)])
+def test_revert(answers: tuple[object, object]) -> None:
+    """A revert of either answer is a revert."""
+    assert read(*answers).revert == RevertReason("beef", b"\xbe\xef")
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-async def test_trouble(place: int) -> None:
+@pytest.mark.parametrize("place", [0, 1])
+def test_trouble(place: int) -> None:
     """A refusal that is no revert is raised, whichever request it answers."""
-    answers: list[object] = ["0x", "0x5208", "0x7"]
+    answers: list[object] = ["0x", "0x5208"]
     answers[place] = NodeRefused("eth_call", -32000, "header not found")
     with pytest.raises(NodeRefused):
-        await simulate(ScriptedNode(*answers), INTENT, SENDER, HEADER, bytes.hex)
+        read(*answers)
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("nonsense", [None, 1, "", "0xzz", "ok", []])
-async def test_nonsense(place: int, nonsense: object) -> None:
+def test_nonsense(place: int, nonsense: object) -> None:
     """An answer of the wrong form is malformed, never a zero."""
-    answers: list[object] = ["0x", "0x5208", "0x7"]
+    answers: list[object] = ["0x", "0x5208"]
     answers[place] = nonsense
     with pytest.raises(NodeMalformed):
-        await simulate(ScriptedNode(*answers), INTENT, SENDER, HEADER, bytes.hex)
+        read(*answers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from keeper.core.errors import NodeMalformed, NodeRefused, NodeUnreachable
 from keeper.core.facts import AttemptPrepared, AttemptSent
@@ -25,36 +26,55 @@ ATTEMPT = AttemptPrepared(
     priority_fee_wei_max=Wei(1),
     at_block=1,
 )
+YES = to_hex(ATTEMPT.tx_hash)
+
+
+async def answers(*script: object) -> list[str]:
+    """Send as many attempts as the script has lines, and return what was answered to each."""
+    return [sent.answer for sent in await send(ScriptedNode(*script), "p", [ATTEMPT] * len(script))]
 
 
 async def test_accepted() -> None:
     """The transaction's own hash is a yes, and the raw bytes are what was asked with."""
-    node = ScriptedNode(to_hex(ATTEMPT.tx_hash))
-    assert await send(node, "p", ATTEMPT) == AttemptSent(ATTEMPT.intent_id, ATTEMPT.tx_hash, "p", "accepted", "")
+    node = ScriptedNode(YES)
+    assert await send(node, "p", [ATTEMPT]) == [AttemptSent(ATTEMPT.intent_id, ATTEMPT.tx_hash, "p", "accepted", "")]
     assert node.asked == [("eth_sendRawTransaction", ["0x02ff"])]
+
+
+async def test_in_order() -> None:
+    """Attempts go out in the order given, and each keeps its own answer."""
+    other = structs.replace(ATTEMPT, raw=b"\x02\xfe", tx_hash=Hash32(b"\x0b" * 32))
+    node = ScriptedNode(YES, to_hex(other.tx_hash))
+    assert [sent.tx_hash for sent in await send(node, "p", [ATTEMPT, other])] == [ATTEMPT.tx_hash, other.tx_hash]
+    assert [params for _, params in node.asked] == [["0x02ff"], ["0x02fe"]]
 
 
 @pytest.mark.parametrize("answer", [None, True, "", "0x", to_hex(bytes(32)), ["0x"]])
 async def test_another_hash(answer: object) -> None:
     """Any other answer says nothing."""
-    assert (await send(ScriptedNode(answer), "p", ATTEMPT)).answer == "unknown"
+    assert await answers(answer) == ["unknown"]
 
 
-@pytest.mark.parametrize(
-    "error", [NodeUnreachable("p", "timed out"), NodeMalformed("p", "answered HTML"), NodeRefused("p", -32603, "oops")]
-)
+@pytest.mark.parametrize("error", [NodeUnreachable("p", "timed out"), NodeMalformed("p", "answered HTML")])
 async def test_no_clear_answer(error: Exception) -> None:
-    """A time-out, a page of HTML and an error nobody knows are all unknown."""
-    assert (await send(ScriptedNode(error), "p", ATTEMPT)).answer == "unknown"
+    """A time-out and a page of HTML say nothing of any transaction of the batch."""
+    assert await answers(YES, error, YES) == ["unknown"] * 3
 
 
 async def test_refusal() -> None:
     """A known refusal is classified and its text kept."""
-    sent = await send(ScriptedNode(NodeRefused("p", -32000, "nonce too low: next 5")), "p", ATTEMPT)
+    node = ScriptedNode(NodeRefused("p", -32000, "nonce too low: next 5"))
+    sent = (await send(node, "p", [ATTEMPT]))[0]
     assert (sent.answer, sent.message) == ("nonce_too_low", "nonce too low: next 5")
+
+
+async def test_refused_among_others() -> None:
+    """A refusal, also one that nobody knows, is of one transaction and says nothing of the others."""
+    refusals = (NodeRefused("p", -32603, "oops"), NodeRefused("p", -32000, "transaction underpriced"))
+    assert await answers(YES, *refusals, YES) == ["accepted", "unknown", "underpriced", "accepted"]
 
 
 async def test_long_message() -> None:
     """A node cannot fill the journal with its text."""
-    sent = await send(ScriptedNode(NodeRefused("p", -32000, "x" * 10**6)), "p", ATTEMPT)
+    sent = (await send(ScriptedNode(NodeRefused("p", -32000, "x" * 10**6)), "p", [ATTEMPT]))[0]
     assert len(sent.message) == MESSAGE_CHARACTERS_MAX
