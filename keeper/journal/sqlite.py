@@ -109,7 +109,8 @@ class SqliteJournal:
         Raises:
             JournalStopped: an earlier commit failed.
         """
-        await self._gate.wait_until(lambda: self._has_room() or self._writer.stopped is not None)
+        if not self._has_room():
+            await self._gate.wait_until(lambda: self._has_room() or self._writer.stopped is not None)
         self._refuse_stopped()
 
     def read(self, first: int = 1, last: int | None = None) -> Iterator[Record]:

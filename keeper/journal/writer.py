@@ -24,9 +24,12 @@ from keeper.journal.gate import Gate
 from keeper.journal.mark import Mark, MarkFile
 from keeper.journal.snapshots import SNAPSHOTS_MAX, seal_snapshot
 
-FRAME_RECORDS_MAX = 4096
+FRAME_RECORDS_MAX = 1024
 FRAME_BYTES_MAX = 1 << 20
-"""A frame ends before it passes these, unless a single group does; bytes before compression."""
+"""A frame ends before it passes these, unless a single group does; bytes before compression.
+
+Longer frames save little on writing and no longer fit a processor's cache when they are decoded.
+"""
 CHECKPOINT_PAGES = 4096
 MARK_SECONDS = 1.0
 """How far the high-water mark may trail behind."""

@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import apsw
@@ -45,6 +47,16 @@ def append(path: Path, *counts: int) -> None:
             asyncio.run(journal.wait_durable(journal.append(ticks(count), 0)))
 
 
+@contextmanager
+def busy(path: Path) -> Iterator[None]:
+    """Keep the writer waiting in its commit."""
+    blocker = apsw.Connection(str(path))
+    blocker.execute("BEGIN IMMEDIATE")
+    yield
+    blocker.execute("ROLLBACK")
+    blocker.close()
+
+
 def edit(path: Path, sql: str) -> None:
     """Change the database behind the journal's back."""
     connection = apsw.Connection(str(path))
@@ -79,16 +91,17 @@ def test_what_is_queued_is_written_at_closing(path: Path) -> None:
 
 
 def test_appends_share_a_frame(path: Path) -> None:
-    """What was queued while the last commit synced goes into one frame, up to the bound."""
-    with SqliteJournal(path, CHAINS) as journal:
+    """What is queued while a commit is on its way goes into the next frames, whole groups up to the bound."""
+    with SqliteJournal(path, CHAINS) as journal, busy(path):
         for _ in range(90):
-            journal.append(ticks(1000), 0)
+            journal.append(ticks(100), 0)
 
     with JournalReader(path) as reader:
-        spans = [frame.header[:2] for frame in reader.frames(1, 90_000)]
-    assert len(spans) < 90
-    assert max(last - first + 1 for first, last in spans) <= writer.FRAME_RECORDS_MAX
-    assert all(last % 1000 == 0 for _, last in spans)
+        ends = [frame.header.last_sequence for frame in reader.frames(1, 9000)]
+    sizes = [end - start for start, end in pairwise([0, *ends])]
+    assert len(sizes) <= 11
+    assert max(sizes) <= writer.FRAME_RECORDS_MAX
+    assert [size % 100 for size in sizes] == [0] * len(sizes)
 
 
 def test_an_oversized_group_stays_whole(path: Path) -> None:
@@ -214,12 +227,33 @@ def refilled(path: Path) -> None:
     mark.rename(path.with_name("journal.db.mark"))
 
 
+def test_a_mark_left_behind_is_brought_up(path: Path) -> None:
+    """After a crash the mark is behind; opening and closing the journal is enough to level it."""
+    append(path, 1)
+    behind = mark_path(path).read_bytes()
+    append(path, 1)
+    mark_path(path).write_bytes(behind)
+    append(path)
+
+    mark = read_mark(mark_path(path))
+    assert mark is not None
+    assert mark.sequence == 2
+
+
+def blanked(path: Path) -> None:
+    """Put a database without anything in it in the place of the journal."""
+    path.unlink()
+    edit(path, "PRAGMA journal_mode = wal")
+    assert path.stat().st_size > 0
+
+
 @pytest.mark.parametrize(
     ("loss", "reason"),
     [
         (restored, "ends at sequence 3, but it was durable up to 5: it went backwards"),
         (rewritten, "its high-water mark is of another journal"),
         (refilled, "is not the one that was durable at sequence 5"),
+        (blanked, "is gone or empty, but it was durable up to sequence 3"),
         (Path.unlink, "is gone or empty, but it was durable up to sequence 3"),
         (lambda path: path.write_bytes(b""), "is gone or empty, but it was durable up to sequence 3"),
     ],
@@ -334,13 +368,10 @@ async def test_the_queue_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch)
     """An append into a full queue is a bug, and waiting for room prevents it."""
     monkeypatch.setattr(sqlite, "QUEUED_RECORDS_MAX", 1)
     with SqliteJournal(path, CHAINS) as journal:
-        blocker = apsw.Connection(str(path))
-        blocker.execute("BEGIN IMMEDIATE")
-        journal.append(ticks(3), 0)
-        with pytest.raises(InvariantBroken, match="an append without waiting for room"):
-            journal.append(ticks(1), 0)
-        blocker.execute("ROLLBACK")
-        blocker.close()
+        with busy(path):
+            journal.append(ticks(3), 0)
+            with pytest.raises(InvariantBroken, match="an append without waiting for room"):
+                journal.append(ticks(1), 0)
         await journal.wait_room()
         assert journal.append(ticks(1), 0) == 4
         assert journal.statistics().peak_queued_bytes > 0
