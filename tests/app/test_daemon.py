@@ -17,6 +17,7 @@ from keeper.engine.step import ENGINE_VERSION
 from keeper.journal.reader import JournalReader
 from tests.app.keeper_process import KeeperProcess, started
 from tests.app.market import Market
+from tests.bad_input.proxy import proxy_of
 from tests.chain.journals import read_journal, replayed
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
@@ -145,6 +146,27 @@ async def test_a_second_sigterm_hurries_and_loses_nothing(market: Market) -> Non
     assert attempts == of(first, AttemptPrepared)
     assert [await market.is_mined(attempt.tx_hash) for attempt in attempts] == [True, True]
     assert {answer.answer for answer in of(first, AttemptSent)} == {"accepted"}
+
+
+async def test_draining_waits_for_nothing_that_is_unsigned(market: Market) -> None:
+    """An intent that was admitted and not signed does not hold up leaving: it is decided again by the next run."""
+
+    def refuse_estimates(method: str, response: Json) -> Json:
+        error = {"code": -32000, "message": "out of order"}
+        return {"id": response["id"], "error": error} if method == "eth_estimateGas" else response
+
+    async with proxy_of(market.node.http_url) as proxy:
+        proxy.bend = refuse_estimates
+        market.http_url = proxy.url
+        async with started(market.keeper("--live")) as keeper:
+            await keeper.until_answer("/readyz", HTTPStatus.OK)
+            await market.mine()
+            await keeper.until_status(lambda status: status["intents"])
+            assert await keeper.leave() == 0
+
+    records = read_journal(market.journal)
+    assert of(records, AttemptPrepared) == []
+    assert of(records, RunStopped)[-1].reason == "drained, 0 in flight"
 
 
 async def test_it_says_how_it_stands(market: Market) -> None:
