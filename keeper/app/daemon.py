@@ -237,6 +237,7 @@ class _Daemon:
                 )
 
     def _measure(self) -> None:
+        self._metrics.journal_bytes(self._journal.statistics().stored_bytes)
         for each in self._followings:
             for provider in each.pool.statistics():
                 self._metrics.provider_up(each.spec.name, provider.name, up=provider.up)

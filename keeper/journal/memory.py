@@ -101,7 +101,8 @@ class MemoryJournal:
     def statistics(self) -> JournalStatistics:
         """Return the journal's counters."""
         last = self.last_sequence
-        return JournalStatistics(last, last, len(self._frames), 0, 0, 0, self._stopped)
+        stored_bytes = sum(len(frame.payload) for frame in self._frames)
+        return JournalStatistics(last, last, len(self._frames), 0, 0, 0, self._stopped, stored_bytes)
 
     def close(self) -> None:
         """Refuse further appends."""

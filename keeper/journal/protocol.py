@@ -23,7 +23,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 class JournalStatistics(msgspec.Struct, frozen=True):
     """How much a journal holds and how much waits to be written, now and at worst.
 
-    ``fault`` says why it was stopped, ``None`` while it can be written.
+    ``fault`` says why it was stopped, ``None`` while it can be written. ``stored_bytes`` is what it takes on disk.
     """
 
     last_sequence: int
@@ -33,6 +33,7 @@ class JournalStatistics(msgspec.Struct, frozen=True):
     queued_bytes: int
     peak_queued_bytes: int
     fault: str | None
+    stored_bytes: int
 
 
 class Journal(Protocol):

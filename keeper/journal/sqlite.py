@@ -42,6 +42,7 @@ class SqliteJournal:
     """
 
     def __init__(self, path: Path, chain_ids: Sequence[int], *, upcasts: Upcasts = UPCASTS) -> None:
+        self._path = path
         self._where = f"journal {path}"
         self._gate = Gate()
         with ExitStack() as undo:
@@ -146,6 +147,7 @@ class SqliteJournal:
             self._accepted_bytes - self._writer.settled_bytes,
             self._peak_queued_bytes,
             None if self._writer.stopped is None else str(self._writer.stopped),
+            sum(file.stat().st_size for file in (self._path, self._path.with_name(f"{self._path.name}-wal"))),
         )
 
     def close(self) -> None:

@@ -169,7 +169,7 @@ def read_birth(connection: apsw.Connection, path: Path) -> Birth:
 
 def _is_birth(row: tuple[Any, ...]) -> bool:
     try:
-        return _birth(row[0], row[1]).hash == row[2]
+        return bool(_birth(row[0], row[1]).hash == row[2])
     except (TypeError, ValueError, AttributeError):
         return False
 

@@ -236,6 +236,7 @@ async def test_statistics_count(journal: Journal) -> None:
     statistics = journal.statistics()
     assert (statistics.last_sequence, statistics.durable_sequence, statistics.frames_committed) == (5, 5, 2)
     assert (statistics.queued_records, statistics.queued_bytes) == (0, 0)
+    assert statistics.stored_bytes > 0
 
 
 @given(groups=ANY_GROUPS)
