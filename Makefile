@@ -26,7 +26,7 @@ check: setup   ## what CI runs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory test
-	$(PYTEST) -s -m soak
+	$(PYTEST) -n 2 -rP -m soak
 
 bench: setup   ## measure; writes bench-out.json
 	$(BIN)/python -m bench >bench-out.json
