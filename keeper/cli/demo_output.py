@@ -25,7 +25,7 @@ def say(step: str) -> None:
 def show(result: DemoResult, verified: Verified | None, *, as_json: bool) -> None:
     """Print the result on stdout; ``verified`` is ``None`` while the daemon is still up."""
     if as_json:
-        emit_json({**asdict(result), "verified": verified})
+        emit_json({**asdict(result), "config": str(result.config), "verified": verified})
         return
     accounts = result.summary.accounts.values()
     emit("\naccounts that were helped: lowest health seen, and health on chain now")

@@ -14,7 +14,7 @@ import msgspec
 
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32
-from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad
+from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
 
 
 class Status(Enum):
@@ -86,6 +86,17 @@ class Preview(msgspec.Struct, frozen=True, array_like=True):
     debt_left_base: BaseAmount
     health_after: Wad | None
     revert: str | None
+
+    def value_base(self, seen: LiquidationSeen) -> tuple[BaseAmount, BaseAmount]:
+        """Value what happened (repaid, seized) at the prices of what was foreseen, rounded down."""
+        return (
+            _valued(self.repaid_base, seen.repaid, self.repaid),
+            _valued(self.seized_base, seen.seized, self.seized),
+        )
+
+
+def _valued(base: BaseAmount, actual: TokenAmount, foreseen: TokenAmount) -> BaseAmount:
+    return BaseAmount(mul_div(base, actual, int(foreseen), Rounding.FLOOR) if int(foreseen) else 0)
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):

@@ -27,7 +27,6 @@ from keeper.core.decisions import (
 )
 from keeper.core.facts import AttemptSent, BlockApplied, ReceiptSeen
 from keeper.core.ids import Hash32
-from keeper.core.units import BaseAmount, Rounding, TokenAmount, mul_div
 from keeper.core.venue import LiquidationSeen
 from keeper.engine.intents import TERMINAL, TrackedIntent
 from keeper.observe.chain_metrics import NAMESPACE, ChainMetrics
@@ -188,14 +187,12 @@ class SliceMetrics:
         self._forget_oldest()
 
     def _count_money(self, proposal: Proposal, effect: LiquidationSeen) -> None:
-        preview = proposal.preview
-        repaid_base = _scaled(preview.repaid_base, effect.repaid, preview.repaid)
-        seized_base = _scaled(preview.seized_base, effect.seized, preview.seized)
-        spent_base = repaid_base + int(proposal.gas_cost_base) + int(proposal.slippage_base)
+        repaid_base, seized_base = proposal.preview.value_base(effect)
+        spent_base = repaid_base + proposal.gas_cost_base + proposal.slippage_base
         labels = (proposal.venue, proposal.strategy)
-        self._repaid.labels(*labels).inc(repaid_base / USD_BASE)
-        self._seized.labels(*labels).inc(seized_base / USD_BASE)
-        self._profit.labels(*labels).inc((seized_base - spent_base) / USD_BASE)
+        self._repaid.labels(*labels).inc(int(repaid_base) / USD_BASE)
+        self._seized.labels(*labels).inc(int(seized_base) / USD_BASE)
+        self._profit.labels(*labels).inc(int(seized_base - spent_base) / USD_BASE)
 
     def _count_gas(self, one: _Slice) -> None:
         if one.receipt is not None:
@@ -210,8 +207,3 @@ class SliceMetrics:
         ended = [intent_id for intent_id, one in self._slices.items() if one.state in TERMINAL]
         for intent_id in ended[: max(0, len(ended) - ENDED_KEPT_MAX)]:
             del self._slices[intent_id]
-
-
-def _scaled(base: BaseAmount, actual: TokenAmount, previewed: TokenAmount) -> int:
-    """Value what happened at the price of what was foreseen."""
-    return mul_div(int(base), int(actual), int(previewed), Rounding.FLOOR) if int(previewed) else 0

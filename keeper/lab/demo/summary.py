@@ -10,7 +10,7 @@ from keeper.core.codec import Record
 from keeper.core.decisions import HealthChanged, IntentAdmitted, LiquidationObserved
 from keeper.core.facts import AttemptSent, BlockApplied, ReceiptSeen
 from keeper.core.ids import Hash32, to_hex
-from keeper.core.venue import Status
+from keeper.core.venue import LiquidationSeen, Status
 
 WAD = 10**18
 STAGES = ("seen to decided", "decided to sent", "sent to included", "seen to included")
@@ -70,23 +70,24 @@ class _Fold:
             case AttemptSent(intent_id=intent_id) if intent_id in self.intents:
                 story = self.intents[intent_id]
                 story.sent_ms = story.sent_ms or record.recorded_at_ms
-            case LiquidationObserved(intent_id=intent_id) if intent_id in self.intents:
-                self._included(self.intents[intent_id], record.recorded_at_ms)
+            case LiquidationObserved(intent_id=intent_id) as observed if intent_id in self.intents:
+                self._included(self.intents[intent_id], observed.liquidation, record.recorded_at_ms)
             case ReceiptSeen() as receipt if receipt.intent_id in self.intents:
                 self._receipt(receipt)
             case _:
                 pass
 
-    def _included(self, story: _IntentStory, recorded_at_ms: int) -> None:
+    def _included(self, story: _IntentStory, seen: LiquidationSeen, recorded_at_ms: int) -> None:
         if story.included_ms is not None or story.admitted.proposal is None:
             return
         story.included_ms = recorded_at_ms
         proposal = story.admitted.proposal
+        repaid_base, seized_base = proposal.preview.value_base(seen)
         row = self._row(story)
         row.slices += 1
-        row.repaid_base += int(proposal.preview.repaid_base)
-        row.seized_base += int(proposal.preview.seized_base)
-        row.profit_base += int(proposal.profit_base)
+        row.repaid_base += int(repaid_base)
+        row.seized_base += int(seized_base)
+        row.profit_base += int(seized_base - repaid_base - proposal.gas_cost_base - proposal.slippage_base)
 
     def _receipt(self, receipt: ReceiptSeen) -> None:
         if not receipt.succeeded:
@@ -115,8 +116,8 @@ class _Fold:
 def summarise(records: Iterable[Record]) -> DemoSummary:
     """Fold a journal into the demo's table.
 
-    The amounts are those of the admitted previews, which the chain tests prove equal to the contract's to the wei;
-    an intent counts only when its own ``LiquidationCall`` was seen.
+    Amounts are those of the intents' own ``LiquidationCall`` events, at the prices they were decided on; profit is less
+    the gas and slippage that were reckoned with.
     """
     fold = _Fold()
     for record in records:

@@ -1,0 +1,67 @@
+"""What the demo reads out of its journal."""
+
+from __future__ import annotations
+
+import msgspec
+
+from keeper.core.codec import AnyBody, Record
+from keeper.core.decisions import HealthChanged
+from keeper.core.ids import to_hex
+from keeper.core.units import BaseAmount, Wad
+from keeper.core.venue import AccountMargin, Epoch, Health, Status
+from keeper.lab.demo.summary import summarise
+from tests.observe.records import ACCOUNT, USD, admitted, block_applied, liquidated, receipt, sent
+
+
+def breach(health_wad: int) -> HealthChanged:
+    """Return the account falling below the line."""
+    health = Health(Status.LIQUIDATABLE)
+    margin = AccountMargin("aave", ACCOUNT, Epoch(5, 0), health, Wad(health_wad), BaseAmount(1), BaseAmount(1))
+    return HealthChanged(margin, "healthy", 10)
+
+
+def records(*bodies: tuple[int, AnyBody]) -> list[Record]:
+    """Return records of bodies with the milliseconds they were recorded at."""
+    return [Record(sequence, ms, 0, body) for sequence, (ms, body) in enumerate(bodies, 1)]
+
+
+def test_a_slice_counts_by_its_own_event() -> None:
+    """Amounts are the event's at the proposal's prices, gas is the receipt's, health the lowest that was classified."""
+    summary = summarise(
+        records(
+            (100, block_applied(10, seen_unix_ms=90)),
+            (100, breach(98 * 10**16)),
+            (100, breach(97 * 10**16)),
+            (100, admitted()),
+            (120, sent()),
+            (300, liquidated(repaid=500, seized=250)),
+            (310, receipt()),
+        )
+    )
+    (story,) = summary.accounts.values()
+
+    assert (story.account, story.health_min_wad, story.slices) == (to_hex(ACCOUNT), 97 * 10**16, 1)
+    assert (story.repaid_base, story.seized_base) == (50 * USD, 525 * USD // 10)
+    assert story.profit_base == 525 * USD // 10 - 50 * USD - 1 * USD - 2 * USD
+    assert story.gas_wei == 300_000 * 2 * 10**9
+    assert (summary.breaches, summary.blocks, summary.reverted) == (2, 1, 0)
+    assert summary.stage_median_ms == {
+        "seen to decided": 10,
+        "decided to sent": 20,
+        "sent to included": 180,
+        "seen to included": 210,
+    }
+
+
+def test_what_was_not_seen_on_chain_is_no_slice() -> None:
+    """An intent that was sent, and reverted, helped nobody: its gas is spent and it has no stages."""
+    reverted = msgspec.structs.replace(receipt(), succeeded=False)
+    summary = summarise(records((100, block_applied(10)), (100, admitted()), (120, sent()), (310, reverted)))
+
+    assert [story.slices for story in summary.accounts.values()] == [0]
+    assert (summary.reverted, summary.stage_median_ms) == (1, {})
+
+
+def test_others_are_not_counted() -> None:
+    """A liquidation by somebody else is none of ours."""
+    assert summarise(records((100, liquidated(ours=False)))).accounts == {}
