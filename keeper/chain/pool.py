@@ -21,8 +21,8 @@ from keeper.core.errors import NodeError, NodeMalformed, NodeRefused, NodeUnreac
 from keeper.core.ports import Clock, Node
 
 Result = TypeVar("Result")
-LIMIT_EXCEEDED = -32005
-"""EIP-1474: the request exceeds a limit of this provider; another may have a higher one."""
+LIMIT_CODES = (-32005, -32007, 429)
+"""The request exceeds a limit of this provider; another may have a higher one. EIP-1474; QuickNode; Alchemy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,17 +82,21 @@ class ProviderPool:
             NodeRefused: a JSON-RPC error object.
             ConfigError: a provider serves another chain.
         """
-        return await self._first_answer(lambda provider: provider.call(method, params))
+        return await self._first_answer(lambda provider: provider.call(method, params), _is_limit)
 
     async def batch(self, calls: Sequence[RpcCall]) -> list[object]:
         """Return the results of several requests from the first provider that answers, in order.
+
+        A batch is never divided between providers: when one refuses any of it for a limit, the next is asked for all.
 
         Raises:
             NodeUnreachable: no answer from any provider.
             NodeMalformed: the last provider's answer is not JSON-RPC, or not one for every request.
             ConfigError: a provider serves another chain.
         """
-        return await self._first_answer(lambda provider: provider.batch(calls))
+        return await self._first_answer(
+            lambda provider: provider.batch(calls), lambda results: any(_is_limit(result) for result in results)
+        )
 
     @contextmanager
     def pinned(self) -> Iterator[Node]:
@@ -118,16 +122,21 @@ class ProviderPool:
             for member in self._members
         )
 
-    async def _first_answer(self, ask: Callable[[Provider], Awaitable[Result]]) -> Result:
+    async def _first_answer(
+        self, ask: Callable[[Provider], Awaitable[Result]], limited: Callable[[Result], bool]
+    ) -> Result:
         *others, last = self._order()
         for member in others:
             try:
-                return await self._answer(member, ask)
+                result = await self._answer(member, ask)
             except (NodeUnreachable, NodeMalformed):
                 continue
-            except NodeRefused as error:
-                if error.code != LIMIT_EXCEEDED:
+            except NodeRefused as refusal:
+                if not _is_limit(refusal):
                     raise
+                continue
+            if not limited(result):
+                return result
         return await self._answer(last, ask)
 
     async def _answer(self, member: _Member, ask: Callable[[Provider], Awaitable[Result]]) -> Result:
@@ -154,3 +163,7 @@ class ProviderPool:
     def _succeeded(self, member: _Member) -> None:
         member.failures = 0
         member.down_until = 0.0
+
+
+def _is_limit(answer: object) -> bool:
+    return isinstance(answer, NodeRefused) and answer.code in LIMIT_CODES

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from keeper.chain.pool import HealthPolicy, ProviderPool
+from keeper.chain.pool import LIMIT_CODES, HealthPolicy, ProviderPool
 from keeper.chain.rpc import Provider
 from keeper.core.errors import InvariantBroken, NodeMalformed, NodeRefused, NodeUnreachable
 from tests.chain_ingestion.fakes import JumpClock
@@ -124,6 +124,40 @@ async def test_limit_of_one_is_not_the_limit_of_another(pair: Pair) -> None:
 
     assert await pair.pool.call(*HEAD) is not None
     assert pair.asked() == [1, 1]
+
+
+@pytest.mark.parametrize("code", LIMIT_CODES)
+async def test_batch_beyond_a_limit_goes_to_the_next(pair: Pair, code: int) -> None:
+    """A batch of which a provider refuses anything for a limit of its own is answered whole by the next."""
+
+    def limit(method: str, _: list[Json]) -> Json:
+        if method == "eth_getBlockByNumber":
+            raise Refuse(code, "limit exceeded")
+        return PASS
+
+    pair.first.fault = limit
+    chain_id, head = await pair.pool.batch([("eth_chainId", ()), HEAD])
+
+    assert chain_id == hex(CHAIN_ID)
+    assert not isinstance(head, NodeRefused)
+    assert pair.asked() == [1, 1]
+
+
+async def test_batch_beyond_every_limit_keeps_its_refusals(pair: Pair) -> None:
+    """When the last provider refuses too, its refusals are values in their places."""
+
+    def limit(method: str, _: list[Json]) -> Json:
+        if method == "eth_getBlockByNumber":
+            raise Refuse(-32005, "limit exceeded")
+        return PASS
+
+    pair.first.fault = pair.second.fault = limit
+    chain_id, head = await pair.pool.batch([("eth_chainId", ()), HEAD])
+
+    assert chain_id == hex(CHAIN_ID)
+    assert isinstance(head, NodeRefused)
+    assert pair.asked() == [1, 1]
+    assert [each.failures for each in pair.pool.statistics()] == [0, 0]
 
 
 async def test_pinned_is_one_provider(pair: Pair) -> None:
