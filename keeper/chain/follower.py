@@ -252,8 +252,9 @@ class Follower:
             return last, await self._walk(source, await source.header_at(self.window.next_number))
 
     async def _last_final(self, source: BlockSource, hint: HeadHint) -> int:
-        """Return the newest final block below the head; -1 when there is none."""
+        """Return the newest final block below the head, which must exist; -1 when there is none."""
         if self._options.finality_depth_blocks is not None:
-            return hint.number - max(1, self._options.finality_depth_blocks)
+            head = await source.header(hint.number, hint.hash)
+            return head.number - max(1, self._options.finality_depth_blocks)
         final = await source.finality()
         return -1 if final is None else min(final.number, hint.number - 1)

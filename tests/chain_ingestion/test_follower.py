@@ -467,6 +467,17 @@ async def test_the_head_is_never_part_of_a_range(server: ScriptedServer, pool: P
     assert [(fact.header.number, fact.behind_blocks) for fact in rig.journal.applied] == [(40, 0)]
 
 
+async def test_a_hint_far_ahead_makes_nothing_final(server: ScriptedServer, pool: ProviderPool) -> None:
+    """A head that no provider knows does not move finality by depth: only a block that was seen counts."""
+    rig = Rig(pool, FollowerOptions(finality_depth_blocks=8, gap_blocks_max=20, range_blocks_max=30, retry=NO_RETRY))
+    server.chain.mine_many(40)
+
+    await rig.follower.follow(HeadHint(1000, some_hash("a lie")))
+
+    assert rig.journal.groups == []
+    assert [type(error) for error in rig.troubles.errors] == [NodeMalformed]
+
+
 async def test_parent_with_a_wrong_number_is_malformed(server: ScriptedServer, pool: ProviderPool) -> None:
     """A parent whose number is not one less than its child's is not believed."""
     rig = Rig(pool)
