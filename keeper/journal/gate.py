@@ -20,16 +20,15 @@ class Gate:
         self._waiters: list[_Waiter] = []
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until ``condition`` holds. It is looked at on the event loop after every :meth:`notify`."""
-        if condition():
-            return
-        waiter: _Waiter = (condition, asyncio.get_running_loop().create_future())
-        self._waiters.append(waiter)
-        try:
-            if not condition():
-                await waiter[1]
-        finally:
-            self._waiters.remove(waiter)
+        """Wait until ``condition`` holds, and return while it does. It is looked at after every :meth:`notify`."""
+        while not condition():  # again after waking: whoever was woken first may have changed it back
+            waiter: _Waiter = (condition, asyncio.get_running_loop().create_future())
+            self._waiters.append(waiter)
+            try:
+                if not condition():
+                    await waiter[1]
+            finally:
+                self._waiters.remove(waiter)
 
     def notify(self) -> None:
         """Have all conditions looked at again. Called from any thread, after the change."""

@@ -31,9 +31,30 @@ async def test_a_change_before_the_look_needs_no_announcement() -> None:
 
 async def test_a_change_between_the_looks_is_seen() -> None:
     """A condition that comes true while the waiter registers does not wait for the next announcement."""
-    looks = iter([False, True])
+    looks = iter([False, True, True])
 
     await Gate().wait_until(lambda: next(looks))
+
+
+async def test_a_condition_that_passed_is_waited_for_again() -> None:
+    """A waiter that another one overtook on its way out goes on waiting: when it returns the condition holds."""
+    gate, room = Gate(), [0]
+
+    async def take() -> None:
+        await gate.wait_until(lambda: room[0] > 0)
+        room[0] -= 1
+
+    def give() -> None:
+        room[0] += 1
+        gate.notify()
+
+    asyncio.get_running_loop().call_later(0.001, give)
+    asyncio.get_running_loop().call_later(0.002, give)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(take())
+        tasks.create_task(take())
+
+    assert (room, gate._waiters) == ([0], [])
 
 
 async def test_a_waiter_that_gave_up_is_forgotten() -> None:
