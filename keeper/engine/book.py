@@ -8,8 +8,9 @@ The book is a fold over facts and asserts in production (numbers as in the relia
 * I5: both fees of a replacement up by at least 12.5 %, and never above the ceiling that the intent's profit bears.
 * I6: terminal states only at finality (except for what was never signed).
 
-Ended intents leave the book at once. Their ids, states and slots stay known for :data:`ENDED_KEPT_BLOCKS` final blocks,
-for facts that were under way and so that an id is not admitted twice.
+Ended intents leave the book at once. The ids, states and slots of the newest :data:`ENDED_KEPT_MAX` stay known, for
+facts that were under way and so that an id is not admitted twice. They are counted and not measured in blocks, because
+finality may jump over thousands at once.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from keeper.engine.slots import RECEIPT_GRACE_BLOCKS, Slots
 from keeper.engine.spend import Charge, SpendWindow
 from keeper.engine.tries import Tries, TriesBySubject
 
-ENDED_KEPT_BLOCKS = 256
+ENDED_KEPT_MAX = 1024
 
 BookDecision = IntentAdvanced | SignerHalted
 
@@ -47,10 +48,8 @@ class Ended(msgspec.Struct, frozen=True):
     """What stays known of an intent that has ended."""
 
     intent_id: Hash32
-    chain_id: int
     state: IntentState
     nonce: int | None
-    at_block: int
 
 
 class BookState(msgspec.Struct, frozen=True):
@@ -246,7 +245,6 @@ class IntentBook:
                 reason = f"nonce {tracked.nonce} was used by a transaction that is not ours"
                 decisions += self._advance(tracked, Event.SLOT_TAKEN, reason)
                 decisions += self._halt(tracked.intent.signer, reason)
-        self._forget(chain_id, finalized_number)
         return decisions
 
     def read_signer(self, fact: SignerRead) -> list[SignerHalted]:
@@ -342,28 +340,19 @@ class IntentBook:
             self._end(tracked)
 
     def _end(self, tracked: TrackedIntent) -> None:
-        intent = tracked.intent
-        at_block = tracked.inclusion.block_number if tracked.inclusion is not None else intent.valid_until_block
-        self._ended[intent.intent_id] = Ended(intent.intent_id, intent.chain_id, tracked.state, tracked.nonce, at_block)
-        del self._tracked[intent.intent_id]
+        intent_id = tracked.intent.intent_id
+        self._ended[intent_id] = Ended(intent_id, tracked.state, tracked.nonce)
+        if len(self._ended) > ENDED_KEPT_MAX:
+            del self._ended[next(iter(self._ended))]
+        del self._tracked[intent_id]
         for sent in tracked.sent:
             del self._by_tx[sent.attempt.tx_hash]
-        if tracked.nonce is not None:
-            self._lane_slots(intent.chain_id, intent.signer).release(tracked.nonce)
 
     def _halt(self, signer: str, reason: str) -> list[SignerHalted]:
         if signer in self._halted:
             return []
         self._halted[signer] = reason
         return [SignerHalted(signer, reason)]
-
-    def _forget(self, chain_id: int, finalized_number: int) -> None:
-        oldest = finalized_number - ENDED_KEPT_BLOCKS
-        self._ended = {
-            intent_id: ended
-            for intent_id, ended in self._ended.items()
-            if ended.chain_id != chain_id or ended.at_block > oldest
-        }
 
 
 def _lost_slot(tracked: TrackedIntent, finalized_number: int, tip_number: int) -> bool:

@@ -17,13 +17,12 @@ RECEIPT_GRACE_BLOCKS = 16
 
 
 class Slots(msgspec.Struct):
-    """The slots of one signer on one chain; ``owners`` holds those whose intent has not ended."""
+    """The slots of one signer on one chain. Every nonce up to ``highest`` has had its intent."""
 
     chain_id: int
     signer: str
     highest: int | None = None
     first_read: int | None = None
-    owners: list[tuple[int, Hash32]] = []
 
     @property
     def next_nonce(self) -> int | None:
@@ -39,11 +38,6 @@ class Slots(msgspec.Struct):
         name = f"nonce {nonce} of signer {self.signer} on chain {self.chain_id}"
         invariant(nonce == self.next_nonce, name, f"is not the next slot {self.next_nonce} for {to_hex(intent_id)}")
         self.highest = nonce
-        self.owners.append((nonce, intent_id))
-
-    def release(self, nonce: int) -> None:
-        """Forget the owner of a slot whose intent has ended."""
-        self.owners = [owner for owner in self.owners if owner[0] != nonce]
 
     def read(self, nonce: int) -> bool:
         """Take the chain's mined count; ``False`` when it is ahead of every slot we know."""

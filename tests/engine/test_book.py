@@ -25,7 +25,7 @@ from keeper.core.facts import (
 )
 from keeper.core.ids import Address, Hash32, content_id
 from keeper.core.units import TokenAmount, Wei
-from keeper.engine.book import ENDED_KEPT_BLOCKS, BookState, IntentBook
+from keeper.engine.book import ENDED_KEPT_MAX, BookState, IntentBook
 from keeper.engine.intents import UNMINED
 from tests.engine.history import CHAIN
 from tests.engine.test_intents import INTENT
@@ -250,13 +250,16 @@ def test_reservation() -> None:
 
 
 def test_ended_intents_are_forgotten() -> None:
-    """An ended intent is known for a bounded number of final blocks."""
+    """A bounded number of ended intents is known, the newest."""
     book, fact = signed(1)
     book.effect(fact.tx_hash, 5, content_id(5))
     book.finalize(CHAIN, 5, 5)
     states = []
-    for finalized in (4 + ENDED_KEPT_BLOCKS, 5 + ENDED_KEPT_BLOCKS):
-        book.finalize(CHAIN, finalized, finalized)
+    for count in (ENDED_KEPT_MAX - 1, 1):
+        for number in range(count):
+            dropped = msgspec.structs.replace(INTENT, intent_id=content_id("dropped", count, number))
+            book.admit(dropped, 0)
+            book.drop(IntentDropped(dropped.intent_id, "test"))
         states.append(book.state(fact.intent_id))
     assert states == [IntentState.FINAL_SUCCESS, None]
 

@@ -413,6 +413,17 @@ def test_mined_during_downtime(history: History) -> None:
     assert moves(history.step(fact)) == [IntentState.MINED, IntentState.FINAL_SUCCESS]
 
 
+def test_late_fact_after_a_jump_of_finality(history: History) -> None:
+    """A receipt that was under way while finality went over thousands of blocks at once changes nothing."""
+    intent = admitted(history.breach())[0]
+    attempt = history.prepare(intent, 0)
+    history.step(BlocksBackfilled(CHAIN, 3, history.header(9), (), (), 1))
+    history.block(behind=1)
+    history.receipt(attempt, succeeded=True)
+    history.step(BlocksBackfilled(CHAIN, 11, history.header(9000), (), (), 1))
+    assert (history.receipt(attempt, succeeded=True, number=10), history.send(attempt)) == ([], [])
+
+
 # The signer.
 
 
