@@ -39,7 +39,7 @@ from keeper.core.facts import (
 )
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import RunConfig
-from keeper.core.venue import AccountMargin, Ledger
+from keeper.core.venue import AccountMargin, Ledger, Status
 from keeper.engine.book import IntentBook
 from keeper.engine.chain_state import ChainState
 from keeper.engine.deciding import Head
@@ -244,8 +244,16 @@ class Engine:
         """Classify every account with debt, then decide."""
         decisions: list[AnyDecision] = []
         for ledger in self._state.ledgers_of(chain_id):
-            decisions += self._state.health.classify(ledger, header.number)
+            changes = self._state.health.classify(ledger, header.number)
+            self._renew_tries(changes)
+            decisions += changes
         return decisions + Head(self._state, chain_id, header).decide(self._strategies)
+
+    def _renew_tries(self, changes: Iterable[HealthChanged]) -> None:
+        """Give accounts that were healthy and are liquidatable now a new budget of tries."""
+        for change in changes:
+            if (change.previous, change.margin.health.status) == (Status.HEALTHY.value, Status.LIQUIDATABLE):
+                self._state.intents.tries.renew((change.margin.venue, change.margin.account))
 
     # The signer and its transactions.
 

@@ -2,6 +2,10 @@
 
 The count bounds retries (a simulator that is wrong once is wrong again), and makes the id of the next try differ from
 the last one's although the situation is the same. A liquidation by anybody changes the situation and clears it.
+
+The bound is for one breach. A price that bounces, or a reorg that takes its fall back, makes a try fail that was right
+when it was decided; such failures must not add up until a deep breach finds the budget spent. So a new breach starts
+with a new budget, while the total, and with it the ids, goes on.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from keeper.engine.intents import Failure, Subject
 
 
 class Tries(msgspec.Struct):
-    """Failures of one subject, by cause."""
+    """Failures of one subject: in this breach by cause; ``other`` are those of other causes and of earlier breaches."""
 
     venue: str
     account: Address
@@ -29,6 +33,10 @@ class Tries(msgspec.Struct):
     def add(self, failure: Failure, count: int) -> None:
         """Add failures of a cause, or take some back; never below zero."""
         setattr(self, failure.value, max(0, getattr(self, failure.value) + count))
+
+    def renew(self) -> None:
+        """Count none of the causes any more; the total stays."""
+        self.reverted, self.preflight, self.other = 0, 0, self.total
 
 
 class TriesBySubject:
@@ -50,6 +58,10 @@ class TriesBySubject:
             tries.add(before, -1)
         if after is not None:
             tries.add(after, 1)
+
+    def renew(self, subject: Subject) -> None:
+        """Begin a new breach: what failed in earlier ones says nothing of this one."""
+        self.of(subject).renew()
 
     def forgive(self, subject: Subject) -> None:
         """Start again: somebody succeeded, or the account has no debt any more."""

@@ -213,6 +213,29 @@ def test_retry_budget_is_forgiven() -> None:
     assert len(admitted(history.block(seen))) == 1
 
 
+def test_retry_budget_is_of_one_breach() -> None:
+    """Tries that failed because the account was healthy again do not count against its next breach."""
+    history = History(config_with(attempts_per_account_max=1))
+    history.market()
+    attempt = history.prepare(admitted(history.breach())[0], 0)
+    history.block(("price", ETH, PRICES[ETH]))
+    history.receipt(attempt, succeeded=False)
+    assert len(admitted(history.breach())) == 1
+
+
+def test_renewed_budget_keeps_ids_apart() -> None:
+    """The same plan in a new breach is another intent than the one that failed in the old breach."""
+    history = History(config_with(attempts_per_account_max=1))
+    history.market()
+    first = admitted(history.breach())[0]
+    attempt = history.prepare(first, 0)
+    history.block(("price", ETH, PRICES[ETH]))
+    history.receipt(attempt, succeeded=False)
+    second = admitted(history.breach())[0]
+    assert (second.data, second.epoch) == (first.data, first.epoch)
+    assert second.intent_id != first.intent_id
+
+
 def test_gas_price_above_max() -> None:
     """Above the operator's gas price nothing is admitted; the base fee may rise by an eighth until the next block."""
     history = History(config_with(gas_price_wei_max=Wei(11 * GWEI)))
