@@ -3,6 +3,8 @@
 The format is the one that geth, clef and every wallet read, so a key can be taken elsewhere. A file is written whole
 or not at all, readable by its owner only, and never over another file: a keystore that is overwritten is money that
 is lost. A file that others can read is refused, as ssh does, because the password is then all that is left.
+
+The library is imported where a key is: it brings the curves of the beacon chain, and half a second, with it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
 from keeper.core.errors import CredentialError
 from keeper.core.ids import Address, parse_address
@@ -80,6 +81,8 @@ def _store(path: Path, key: bytes, password: str, work_factor: int) -> Address:
     if not password:
         raise CredentialError(f"keystore {path}", "the password is empty", "choose a password")
     address = LocalSigner(key).address
+    from eth_keyfile.keyfile import create_keyfile_json  # noqa: PLC0415 - see the module
+
     document = create_keyfile_json(key, password.encode(), kdf="scrypt", iterations=work_factor)
     del key
     _write_new(path, msgspec.json.encode(document))
@@ -144,6 +147,8 @@ def _named_address(path: Path, document: dict[str, Any]) -> Address:
 
 def _decrypt(path: Path, document: dict[str, Any], password: str) -> bytes:
     """Return the key. The error is raised outside the handler, so no frame of the decryption hangs on it."""
+    from eth_keyfile.keyfile import decode_keyfile_json  # noqa: PLC0415 - see the module
+
     try:
         return bytes(decode_keyfile_json(document, password.encode()))
     except (KeyError, TypeError, AttributeError, ValueError) as error:

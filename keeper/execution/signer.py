@@ -13,10 +13,9 @@ This is the only module that imports signing libraries (import-linter, contract 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 import coincurve
-from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
@@ -24,6 +23,9 @@ from hexbytes import HexBytes
 from keeper.core.errors import CredentialError, InvariantBroken, invariant
 from keeper.core.ids import Address, Hash32, to_hex
 from keeper.core.units import Wei
+
+if TYPE_CHECKING:
+    from eth_account.typed_transactions.typed_transaction import TypedTransaction
 
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 KEY_LENGTH = 32
@@ -88,6 +90,7 @@ class LocalSigner:
             )
         self._key = coincurve.PrivateKey(key)
         self.address = _address(self._key.public_key)
+        _typed_transaction()  # who holds a key will sign, and the first signature must not wait for an import
 
     def __repr__(self) -> str:
         return f"LocalSigner({to_hex(getattr(self, 'address', b''))})"  # a refused key's traceback prints it too
@@ -102,10 +105,11 @@ class LocalSigner:
         Raises:
             InvariantBroken: the signed bytes decode to something else than was asked, or to another sender.
         """
-        unsigned = TypedTransaction.from_dict(transaction.fields())
+        typed = _typed_transaction()
+        unsigned = typed.from_dict(transaction.fields())
         signature = self._key.sign_recoverable(unsigned.hash(), hasher=None)
         r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
-        signed = TypedTransaction.from_dict({**transaction.fields(), "v": signature[64], "r": r, "s": s})
+        signed = typed.from_dict({**transaction.fields(), "v": signature[64], "r": r, "s": s})
         raw = bytes(signed.encode())
         verify_signed(raw, transaction, self.address)
         return SignedTransaction(raw, Hash32(keccak(raw)))
@@ -117,7 +121,7 @@ def verify_signed(raw: bytes, asked: Transaction, sender: Address) -> None:
     Raises:
         InvariantBroken: a field differs, ``s`` is in the upper half (EIP-2), or another address signed.
     """
-    decoded = TypedTransaction.from_bytes(HexBytes(raw))
+    decoded = _typed_transaction().from_bytes(HexBytes(raw))
     fields = decoded.as_dict()
     fields["to"] = to_checksum_address(fields["to"])
     differing = [name for name, value in asked.fields().items() if fields[name] != value]
@@ -132,3 +136,10 @@ def verify_signed(raw: bytes, asked: Transaction, sender: Address) -> None:
 def _address(public_key: coincurve.PublicKey) -> Address:
     """Return the last 20 bytes of the hash of the uncompressed point (Ethereum yellow paper, appendix F)."""
     return Address(keccak(public_key.format(compressed=False)[1:])[-20:])
+
+
+def _typed_transaction() -> type[TypedTransaction]:
+    """Import eth-account where there is a key: it takes half of the start of a process that has none."""
+    from eth_account.typed_transactions.typed_transaction import TypedTransaction  # noqa: PLC0415 - as said above
+
+    return TypedTransaction

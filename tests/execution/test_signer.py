@@ -3,6 +3,8 @@
 import copy
 import logging
 import pickle
+import subprocess
+import sys
 import traceback
 from dataclasses import replace
 
@@ -183,3 +185,18 @@ def test_a_bad_key_is_not_in_its_refusal() -> None:
     assert tail is not None
     frames = traceback.TracebackException(CredentialError, caught.value, tail.tb_next, capture_locals=True)
     assert_hidden(KEY, "".join(frames.format()))
+
+
+@pytest.mark.slow
+def test_the_signing_library_comes_with_the_key() -> None:
+    """The slow library is imported with the first key: a process without keys does not wait, nor does a signature."""
+    program = """
+import sys
+import keeper.app.daemon
+print("eth_account" in sys.modules, "eth_keyfile" in sys.modules)
+keeper.app.daemon.LocalSigner(bytes(31) + bytes([1]))
+print("eth_account" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False False\nTrue\n"
