@@ -20,9 +20,9 @@ from typing import Self
 import aiohttp
 import msgspec
 
-from keeper.chain.endpoint import redact, scrub
 from keeper.core.errors import ConfigError, NodeError, NodeMalformed, NodeRefused, NodeUnreachable
 from keeper.core.ports import Clock
+from keeper.core.urls import endpoint, without_keys_of
 
 RpcCall = tuple[str, Sequence[object]]
 """Method and positional parameters."""
@@ -91,7 +91,7 @@ class Provider:
         options: ProviderOptions | None = None,
         on_request: OnRequest = ignore_request,
     ) -> None:
-        self.name = redact(url)
+        self.name = endpoint(url)
         self._url = url
         self._chain_id = chain_id
         self._clock = clock
@@ -193,7 +193,7 @@ class Provider:
         except TimeoutError:
             reason = f"no answer within {self._options.request_timeout_seconds} s"
         except aiohttp.ClientError as error:
-            reason = scrub(f"{type(error).__name__}: {error}", self._url)
+            reason = without_keys_of(self._url, f"{type(error).__name__}: {error}")
         raise NodeUnreachable(self.name, reason, "check that the node is up and the URL is right") from None
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -217,7 +217,7 @@ class Provider:
             if status >= _CLIENT_ERROR:
                 raise NodeUnreachable(self.name, f"HTTP {status}", "check the URL and its key") from None
             page = body.lstrip()[:1] == b"<"
-            reason = "an HTML page, not JSON-RPC" if page else f"not JSON-RPC: {scrub(str(error), self._url)}"
+            reason = "an HTML page, not JSON-RPC" if page else f"not JSON-RPC: {without_keys_of(self._url, str(error))}"
             raise NodeMalformed(self.name, reason, "check that the URL is a JSON-RPC endpoint") from None
 
     def _results(
@@ -244,7 +244,7 @@ class Provider:
 
     def _refusal(self, method: str, error: _Error) -> NodeRefused:
         data = error.data if isinstance(error.data, str) else None
-        return NodeRefused(f"{method} at {self.name}", error.code, scrub(error.message, self._url), data)
+        return NodeRefused(f"{method} at {self.name}", error.code, without_keys_of(self._url, error.message), data)
 
 
 def check_chain_id(provider: str, answer: object, expected: int) -> None:

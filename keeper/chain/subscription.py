@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import aiohttp
 import msgspec
 
-from keeper.chain.endpoint import redact, scrub
 from keeper.chain.rpc import check_chain_id
 from keeper.chain.wire import HeadHint, read_bytes, read_quantity
 from keeper.core.errors import NodeMalformed, NodeUnreachable
 from keeper.core.ids import HASH_LENGTH, Hash32
+from keeper.core.urls import endpoint, without_keys_of
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 _CHAIN_ID_REQUEST = 1
@@ -64,7 +64,7 @@ class Subscription:
     """A confirmed subscription to ``newHeads``; made by :func:`subscribed`."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, url: str, options: SubscriptionOptions) -> None:
-        self.name = redact(url)
+        self.name = endpoint(url)
         self._socket = socket
         self._options = options
         self._id = ""
@@ -142,8 +142,8 @@ async def subscribed(
                 subscription = Subscription(socket, url, options)
                 await subscription.confirm(chain_id)
         except TimeoutError:
-            raise NodeUnreachable(redact(url), late, _REMEDY) from None
+            raise NodeUnreachable(endpoint(url), late, _REMEDY) from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            reason = scrub(f"{type(error).__name__}: {error}", url)
-            raise NodeUnreachable(redact(url), reason, _REMEDY) from None
+            reason = without_keys_of(url, f"{type(error).__name__}: {error}")
+            raise NodeUnreachable(endpoint(url), reason, _REMEDY) from None
         yield subscription

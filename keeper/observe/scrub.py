@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+
+from keeper.core.urls import without_credentials
 
 DROPPED = "***"
-UNPARSABLE = "(a URL, not shown)"
 
 _SECRET_NAME = re.compile(
     r"pass(word|phrase|wd)|secret|private_?key|api_?key|key_?(hex|store_?json)|mnemonic|seed_?phrase|auth(orization|_token)"
@@ -33,7 +33,7 @@ def redact_urls(text: str) -> str:
 
     URLs of files on this machine stay: they name a place, not a right.
     """
-    return _URL.sub(lambda found: _without_credentials(found.group()), text)
+    return _URL.sub(lambda found: without_credentials(found.group()), text)
 
 
 def scrubbed(value: object) -> object:
@@ -50,15 +50,3 @@ def scrubbed(value: object) -> object:
         case bytes():
             return "0x" + value.hex()
     return value
-
-
-def _without_credentials(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        port = "" if parts.port is None else f":{parts.port}"
-    except ValueError:
-        return UNPARSABLE
-    host = parts.hostname or ""
-    place = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
-    bare = parts.path in ("", "/") and not (parts.query or parts.fragment)
-    return place if bare else f"{place}/…"

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import SecretStr
 
 from keeper.core.ids import Address, parse_address, to_hex
+from keeper.core.urls import without_credentials
 
 PORT_MAX = 65535
 _NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
@@ -50,19 +51,6 @@ class NodeUrl:
 
     def __repr__(self) -> str:
         return f"NodeUrl({str(self)!r})"
-
-
-def without_credentials(url: str) -> str:
-    """Return the scheme and host of a URL, and an ellipsis for whatever was left out."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return "(a URL, not shown)"
-    if not parts.scheme or not parts.hostname:
-        return "(a URL, not shown)"
-    shown = f"{parts.scheme}://{Listen(parts.hostname, port) if port is not None else parts.hostname}"
-    return shown if parts.path in ("", "/") and not (parts.query or parts.fragment) else f"{shown}/…"
 
 
 def text(value: object) -> str:
