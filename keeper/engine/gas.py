@@ -21,10 +21,13 @@ def gas_price_wei(head: BlockHeader, wallet: SignerRead | None) -> Wei:
 
 
 def native_price_base(chain: ChainSpec, venue: VenueView) -> BaseAmount | None:
-    """Return the value of one native coin, USD 1e-8; ``None`` when the venue does not price the wrapped token."""
+    """Return the value of one native coin, USD 1e-8; ``None`` when the venue does not price the wrapped token.
+
+    A price of zero is no price: it would make gas free.
+    """
     if chain.wrapped_native is None:
         return None
-    return venue.value_base(chain.wrapped_native, TokenAmount(NATIVE_WEI))
+    return venue.value_base(chain.wrapped_native, TokenAmount(NATIVE_WEI)) or None
 
 
 def cost_base(gas: int, price_wei: Wei, native_base: BaseAmount) -> BaseAmount:

@@ -34,13 +34,19 @@ class EngineState:
         self.sequence = 0
         self.config: RunConfig | None = None
         self.clock = EngineClock()
-        self.kill_switch_armed = False
+        self.switch_armed = False
+        self.draining = False
         self.chains: dict[int, ChainState] = {}
         self.ledgers: dict[str, Ledger] = {}
         self.wallets: dict[tuple[int, str], SignerRead] = {}
         self.health = HealthMap()
         self.intents = IntentBook()
         self.refusals = RefusalMemory()
+
+    @property
+    def kill_switch_armed(self) -> bool:
+        """Whether nothing may be admitted: by the operator's switch, or because the run is ending."""
+        return self.switch_armed or self.draining
 
     @property
     def run(self) -> RunConfig:
@@ -78,7 +84,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     sequence: int
     config: RunConfig | None
     clock: EngineClock
-    kill_switch_armed: bool
+    switch_armed: bool
+    draining: bool
     chains: list[ChainState]
     ledgers: list[tuple[str, bytes]]
     wallets: list[SignerRead]
@@ -99,7 +106,8 @@ def dump_state(state: EngineState) -> bytes:
             sequence=state.sequence,
             config=state.config,
             clock=state.clock,
-            kill_switch_armed=state.kill_switch_armed,
+            switch_armed=state.switch_armed,
+            draining=state.draining,
             chains=[state.chains[chain_id] for chain_id in sorted(state.chains)],
             ledgers=[(name, state.ledgers[name].dump()) for name in sorted(state.ledgers)],
             wallets=[state.wallets[lane] for lane in sorted(state.wallets)],
@@ -132,7 +140,8 @@ def _restored(snapshot: Snapshot, open_ledger: OpenLedger) -> EngineState:
     state.sequence = snapshot.sequence
     state.config = snapshot.config
     state.clock = snapshot.clock
-    state.kill_switch_armed = snapshot.kill_switch_armed
+    state.switch_armed = snapshot.switch_armed
+    state.draining = snapshot.draining
     state.chains = {chain.chain_id: chain for chain in snapshot.chains}
     state.wallets = {(wallet.chain_id, wallet.signer): wallet for wallet in snapshot.wallets}
     state.health = HealthMap(snapshot.margins)

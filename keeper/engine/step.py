@@ -122,7 +122,7 @@ class Engine:
 
     @property
     def kill_switch_armed(self) -> bool:
-        """Whether the operator's kill switch is armed."""
+        """Whether the operator's kill switch is armed, or the run is draining."""
         return self._state.kill_switch_armed
 
     def step(self, fact: AnyFact, sequence: int) -> tuple[AnyDecision, ...]:
@@ -164,6 +164,8 @@ class Engine:
     def _run_started(self, fact: RunStarted) -> list[AnyDecision]:
         configure(self._state, fact.config, self._open_ledger)
         self._state.refusals.clear()
+        if self._state.draining:  # the last run drained: armed, until this run has looked at the operator's switch
+            self._state.draining, self._state.switch_armed = False, True
         self._state.clock.tick(fact.unix_ms)
         return [*self._state.intents.restart(), *self._blind_stale()]
 
@@ -175,7 +177,10 @@ class Engine:
         return self._blind_stale()
 
     def _kill_switch_changed(self, fact: KillSwitchChanged) -> tuple[AnyDecision, ...]:
-        self._state.kill_switch_armed = fact.armed
+        if fact.reason == "draining":
+            self._state.draining = fact.armed
+        else:
+            self._state.switch_armed = fact.armed
         return ()
 
     def _blind_stale(self) -> list[HealthChanged]:

@@ -111,6 +111,26 @@ def test_kill_switch() -> None:
     assert len(admitted(history.block())) == 1
 
 
+def test_draining_outlasts_the_switch() -> None:
+    """A run that is draining admits nothing, whatever becomes of the operator's switch meanwhile."""
+    history = History()
+    history.market()
+    history.step(KillSwitchChanged(armed=True, reason="draining"))
+    history.step(KillSwitchChanged(armed=False, reason="file"))
+    assert refused(history.breach()) == ["kill_switch"]
+
+
+def test_draining_ends_with_the_run() -> None:
+    """The run after one that drained admits nothing before it has looked at the operator's switch."""
+    history = History()
+    history.market()
+    history.step(KillSwitchChanged(armed=True, reason="draining"))
+    history.start()
+    assert refused(history.breach()) == ["kill_switch"]
+    history.step(KillSwitchChanged(armed=False, reason="file"))
+    assert len(admitted(history.block())) == 1
+
+
 def test_signer_halted() -> None:
     """A signer whose chain count is ahead of its slots signs nothing."""
     history = History()
@@ -249,6 +269,14 @@ def test_gas_price_unknown() -> None:
     history.read_signer()
     prices = [("price", token, price) for token, price in PRICES.items() if token != NATIVE]
     history.block(*prices, *position(BOB, eth=10, usd=15_000))
+    assert refused(history.breach()) == ["gas_price_unknown"]
+
+
+def test_native_price_of_zero() -> None:
+    """A native coin that the oracle says is worth nothing does not make gas free: nothing is admitted."""
+    history = History()
+    history.market()
+    history.block(("price", NATIVE, 0))
     assert refused(history.breach()) == ["gas_price_unknown"]
 
 
