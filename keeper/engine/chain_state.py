@@ -8,6 +8,7 @@ can still be abandoned can be.
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from keeper.core.errors import FinalityViolated, invariant
 from keeper.core.facts import BlockHeader, BlocksBackfilled
@@ -17,7 +18,11 @@ RECENT_BLOCKS_MIN = 256
 
 
 class ChainState(msgspec.Struct):
-    """One followed chain. ``headers`` are newest last; ``head_seen_ms`` is when a block at the head came last."""
+    """One followed chain.
+
+    ``headers`` are newest last, without their blooms (nobody asks for those again, and they are most of a header's
+    bytes in a snapshot). ``head_seen_ms`` is when a block at the head came last.
+    """
 
     chain_id: int
     headers: list[BlockHeader] = []
@@ -50,7 +55,7 @@ class ChainState(msgspec.Struct):
         tip = self.tip
         follows = tip is None or (header.parent_hash, header.number) == (tip.hash, tip.number + 1)
         invariant(follows, f"block {header.number} of chain {self.chain_id}", "does not follow the tip")
-        self.headers.append(header)
+        self.headers.append(_without_bloom(header))
         self.behind_blocks = behind_blocks
         if behind_blocks == 0:
             self.head_seen_ms = elapsed_ms
@@ -63,7 +68,7 @@ class ChainState(msgspec.Struct):
             f"range {fact.first} to {fact.last.number} of chain {self.chain_id}",
             "does not follow the tip",
         )
-        self.headers = [fact.last]
+        self.headers = [_without_bloom(fact.last)]
         self.behind_blocks = fact.behind_blocks
         self.finalized_number = max(self.finalized_number, fact.last.number)
 
@@ -126,3 +131,7 @@ class ChainState(msgspec.Struct):
         keep_from = min(spare, self.finalized_number - self.headers[0].number)
         if keep_from > 0:
             del self.headers[:keep_from]
+
+
+def _without_bloom(header: BlockHeader) -> BlockHeader:
+    return replace(header, logs_bloom=b"")

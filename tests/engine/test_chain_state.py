@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from keeper.core.errors import FinalityViolated, InvariantBroken
@@ -103,3 +104,10 @@ def test_range_with_a_hole() -> None:
     """A range that does not begin right after the tip is refused."""
     with pytest.raises(InvariantBroken, match="does not follow the tip"):
         chain(3).backfill(BlocksBackfilled(1, 5, header(9), (), (), 0))
+
+
+def test_blooms_are_not_kept() -> None:
+    """A header is held without its bloom, which nobody asks for again and every snapshot would carry."""
+    state = ChainState(1)
+    state.apply(msgspec.structs.replace(header(1), logs_bloom=bytes(256)), 0, 0)
+    assert state.tip == header(1)
