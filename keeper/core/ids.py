@@ -53,9 +53,9 @@ def to_hex(raw: bytes) -> str:
 
 
 def content_id(*parts: str | int | bytes) -> Hash32:
-    """Derive an id from content: blake2b-256 of the parts, each with its type and length (msgpack).
+    """Derive an id from content: blake2b-256 of the parts in order, each with its length (msgpack).
 
-    Integers of any size are allowed; order matters.
+    Integers of any size are allowed and count as their decimal text.
     """
     packed = msgspec.msgpack.encode([part if isinstance(part, str | bytes) else str(int(part)) for part in parts])
     return Hash32(blake2b(packed, digest_size=HASH_LENGTH).digest())

@@ -49,7 +49,7 @@ class RefusalMemory:
 
     def end_round(self, strategy: str, venues: tuple[str, ...], refused: list[RefusedPlan]) -> None:
         """Forget, for one strategy and these venues, all that was not refused in the round that ends."""
-        current = [_key(plan) for plan in refused]
+        current = frozenset(_key(plan) for plan in refused)
         self._plans = {
             key: plan
             for key, plan in self._plans.items()

@@ -58,13 +58,15 @@ class TriesBySubject:
             tries.add(before, -1)
         if after is not None:
             tries.add(after, 1)
+        if not tries.total:
+            self.forgive(subject)
 
     def renew(self, subject: Subject) -> None:
         """Begin a new breach: what failed in earlier ones says nothing of this one."""
         self.of(subject).renew()
 
     def forgive(self, subject: Subject) -> None:
-        """Start again: somebody succeeded, or the account has no debt any more."""
+        """Start again: somebody succeeded, or nothing is left to count."""
         self._by_subject.pop(subject, None)
 
     def entries(self) -> list[Tries]:

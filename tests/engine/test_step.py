@@ -377,7 +377,7 @@ def test_reverted_count_is_taken_back(history: History) -> None:
     history.block()
     history.receipt(attempt, succeeded=False)
     history.revert()
-    assert history.engine.intents.tries.of(("toy", ALICE)).total == 0
+    assert history.engine.intents.tries.entries() == []
 
 
 def test_finality_violated(history: History) -> None:

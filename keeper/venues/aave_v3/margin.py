@@ -50,9 +50,6 @@ class Position(msgspec.Struct, frozen=True, gc=False):
     holdings: tuple[Holding, ...]
 
 
-NO_DATA = UserAccountData(0, 0, 0, 0, 0, UINT256_MAX)
-
-
 def position_of(state: State, market: Market, account: Address) -> Position:
     """Return what an account has wherever its configuration has a bit."""
     bits = state.bitmaps.get(account) or 0
