@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from keeper.chain.bloom import BLOOM_LENGTH
+from keeper.core.codec import COUNT_LIMIT
 from keeper.core.errors import NodeMalformed, NodeRefused
 from keeper.core.facts import BlockHeader, RawLog
 from keeper.core.ids import ADDRESS_LENGTH, HASH_LENGTH, Address, Hash32, to_hex
@@ -82,14 +83,15 @@ class _WireLog(msgspec.Struct, rename="camel"):
 
 
 def read_quantity(text: str) -> int:
-    """Read a JSON-RPC quantity.
+    """Read a JSON-RPC quantity that counts something: heights, seconds, gas prices. The journal holds 63 bits of it.
 
     Raises:
-        ValueError: not 0x and hexadecimal digits.
+        ValueError: not 0x and hexadecimal digits, or more than any of these can be.
     """
-    if _quantity(text) is None:
-        raise ValueError(f"{text[:80]!r} is not a quantity")
-    return int(text, 16)
+    value = -1 if _quantity(text) is None else int(text, 16)
+    if not 0 <= value < COUNT_LIMIT:
+        raise ValueError(f"{text[:80]!r} is not a quantity below 2^63")
+    return value
 
 
 def read_bytes(text: str, length: int | None = None) -> bytes:

@@ -15,6 +15,8 @@ from keeper.core.facts import AnyFact
 from keeper.core.units import BigInt
 
 AnyBody = AnyFact | AnyDecision
+COUNT_LIMIT = 2**63
+"""What a record and its frame hold of a plain integer; whatever may be larger is a :class:`BigInt`."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from keeper.core.codec import COUNT_LIMIT
 from keeper.core.errors import NodeMalformed, NodeRefused
 from keeper.core.ids import Hash32, to_hex
 
@@ -37,6 +38,19 @@ def quantity(answer: object, method: str) -> int:
     if not isinstance(value, str) or _QUANTITY.fullmatch(value) is None:
         raise NodeMalformed(method, f"answered {value!r:.80}, not a quantity", "check the node")
     return int(value, 16)
+
+
+def count(answer: object, method: str) -> int:
+    """Read a quantity that counts something (a nonce, gas, a height): one that fits into a record.
+
+    Raises:
+        NodeRefused: it is a refusal.
+        NodeMalformed: it is not a quantity, or more than any of these can be.
+    """
+    value = quantity(answer, method)
+    if value >= COUNT_LIMIT:
+        raise NodeMalformed(method, f"answered {answer!r:.80}, not a count", "check the node")
+    return value
 
 
 def data(answer: object, method: str) -> bytes:

@@ -11,7 +11,7 @@ from keeper.core.ports import Node
 from keeper.core.runconfig import Holding
 from keeper.core.units import TokenAmount, Wei
 from keeper.core.venue import Ledger
-from keeper.execution.answers import at_block, data, quantity
+from keeper.execution.answers import at_block, count, data, quantity
 from keeper.execution.reverts import decode_revert
 
 BALANCE_OF = bytes.fromhex("70a08231")
@@ -72,7 +72,7 @@ class SignerObserver:
             block_number=header.number,
             block_hash=header.hash,
             balance_wei=Wei(quantity(balance, "eth_getBalance")),
-            nonce=quantity(nonce, "eth_getTransactionCount"),
+            nonce=count(nonce, "eth_getTransactionCount"),
             holdings=tuple(
                 Holding(token, spender, TokenAmount(held), TokenAmount(allowed))
                 for (token, spender), held, allowed in zip(tokens, words[::2], words[1::2], strict=True)

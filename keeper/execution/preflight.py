@@ -12,7 +12,7 @@ from keeper.core.decisions import Intent
 from keeper.core.errors import NodeRefused
 from keeper.core.facts import BlockHeader, PreflightSeen, RevertReason
 from keeper.core.ids import Address, to_hex
-from keeper.execution.answers import Request, at_block, data, quantity
+from keeper.execution.answers import Request, at_block, count, data
 from keeper.execution.reverts import decode_revert
 
 
@@ -34,7 +34,7 @@ def read_simulation(
     gas = 0
     if revert is None:
         data(called, "eth_call")
-        gas = quantity(estimated, "eth_estimateGas")
+        gas = count(estimated, "eth_estimateGas")
     return PreflightSeen(intent.intent_id, header.number, header.hash, gas, revert)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from keeper.core.errors import NodeMalformed, NodeRefused
 from keeper.core.ids import Hash32, parse_hash, to_hex
 from keeper.core.units import Wei
-from keeper.execution.answers import given, quantity
+from keeper.execution.answers import count, given, quantity
 
 
 class Receipt(NamedTuple):
@@ -51,9 +51,9 @@ def parse_receipt(answer: object, tx_hash: Hash32) -> Receipt:
         raise NodeMalformed(method, f"answered for {to_hex(named)}, asked for {to_hex(tx_hash)}", "check the node")
     return Receipt(
         tx_hash=tx_hash,
-        block_number=quantity(wire.block_number, method),
+        block_number=count(wire.block_number, method),
         block_hash=block_hash,
         succeeded=quantity(wire.status, method) == 1,
-        gas_used=quantity(wire.gas_used, method),
+        gas_used=count(wire.gas_used, method),
         gas_price=Wei(quantity(wire.effective_gas_price, method)),
     )

@@ -21,7 +21,7 @@ from keeper.core.ports import Node
 from keeper.core.units import Wei
 from keeper.core.venue import Ledger
 from keeper.engine.intents import TrackedIntent
-from keeper.execution.answers import given, quantity
+from keeper.execution.answers import count, given, quantity
 from keeper.execution.preflight import read_simulation, simulation
 from keeper.execution.receipts import Receipt, parse_receipt
 
@@ -74,11 +74,11 @@ async def survey(
             *chain.from_iterable(simulation(tracked.intent, sender, header) for tracked in admitted),
         ]
     )
-    (count, tip), rest = answers[:2], answers[2:]
+    (nonce, tip), rest = answers[:2], answers[2:]
     known, rest = rest[: len(newest)], rest[len(newest) :]
     receipts, simulated = rest[: len(attempts)], rest[len(attempts) :]
     return Survey(
-        mined_count=quantity(count, "eth_getTransactionCount"),
+        mined_count=count(nonce, "eth_getTransactionCount"),
         tip=Wei(quantity(tip, "eth_maxPriorityFeePerGas")),
         receipts=_by_intent(slots, attempts, receipts),
         pooled=frozenset(

@@ -65,7 +65,7 @@ async def test_slots_untold(place: int, trouble: object) -> None:
 
 
 @pytest.mark.parametrize("place", [4, 5])
-@pytest.mark.parametrize("trouble", [NodeRefused("p", -32000, "header not found"), "nonsense"])
+@pytest.mark.parametrize("trouble", [NodeRefused("p", -32000, "header not found"), "nonsense", "0x" + "f" * 63])
 async def test_one_not_simulated(place: int, trouble: object) -> None:
     """What cannot be simulated is trouble of one intent, and the next one's simulation is read."""
     first, second = (await ask(*GOOD[:place], trouble, *GOOD[place + 1 :])).flights.values()
