@@ -3,8 +3,8 @@
 The book is a fold over facts and asserts in production (numbers as in the reliability notes):
 
 * I2: one intent per slot. I3: slots are contiguous. Both in :mod:`keeper.engine.slots`.
-* I4: at most one unmined intent per (venue, account), checked at admission. A reorg may bring an older one back; both
-  then stand in their own slots and the venue's own health check refuses the second.
+* I4: at most one unmined intent per (venue, account), checked at admission. A reorg may bring an older one back; the
+  venue's own health check need not refuse the second when prices fell on, so the lane cancels all but the youngest.
 * I5: both fees of a replacement up by at least 12.5 %, and never above the ceiling that the intent's profit bears.
 * I6: terminal states only at finality (except for what was never signed).
 
@@ -112,6 +112,11 @@ class IntentBook:
             if tracked.is_unmined and tracked.subject == subject:
                 return tracked
         return None
+
+    def is_superseded(self, tracked: TrackedIntent) -> bool:
+        """Tell whether a younger intent about the same subject is unmined too, as after a reorg of both."""
+        same = [each for each in self._tracked.values() if each.is_unmined and each.subject == tracked.subject]
+        return tracked in same[:-1]
 
     def next_nonce(self, chain_id: int, signer: str) -> int | None:
         """Return the nonce of the next slot; ``None`` before the first :class:`SignerRead`."""

@@ -50,11 +50,20 @@ class Attempts:
         gas_limit = mul_div(gas, GAS_NUMERATOR, GAS_DENOMINATOR, Rounding.CEIL)
         return self._sign(intent, 1, "call", nonce, gas_limit, fees, tip.number)
 
-    def replacement(self, tracked: TrackedIntent, tip: BlockHeader, priority: Wei) -> AttemptPrepared | None:
-        """Sign the attempt that should take the newest one's place; ``None`` when it should stay, or fees forbid."""
+    def replacement(
+        self, tracked: TrackedIntent, tip: BlockHeader, priority: Wei, *, superseded: bool
+    ) -> AttemptPrepared | None:
+        """Sign the attempt that should take the newest one's place; ``None`` when it should stay, or fees forbid.
+
+        Args:
+            tracked: An intent with a slot.
+            tip: The head.
+            priority: The priority fee for each unit of gas that the node suggests.
+            superseded: A younger intent does its work: a call is cancelled as if it had expired.
+        """
         intent, newest = tracked.intent, tracked.sent[-1]
         kind = newest.attempt.kind
-        expires = kind == "call" and tip.number > intent.valid_until_block
+        expires = kind == "call" and (superseded or tip.number > intent.valid_until_block)
         if not (expires or newest.answer == "underpriced" or self.is_old(tracked, tip)):
             return None
         kind = "cancel" if expires else kind

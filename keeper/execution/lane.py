@@ -10,9 +10,10 @@ disk, so a pass makes each wait once, for everything that it does:
 1. *Look*, one batch: receipts of all attempts of every open slot (once for every new head), and a simulation of what
    was admitted, as far as there is room for slots.
 2. *Make durable*, one group: what the simulations showed, and all that is signed now. Lowest nonce first come the slots
-   to keep alive: cancelled when the intent has expired, raised when it waited too long or was refused as underpriced,
-   else sent again, the same bytes, when the last answer was not a clear yes or the pool has lost them. After them, on
-   contiguous nonces, the new ones: a slot that is stuck blocks all above it, so it is never behind them.
+   to keep alive: cancelled when the intent has expired or a reorg brought it back beside a younger one, raised when it
+   waited too long or was refused as underpriced, else sent again, the same bytes, when the last answer was not a clear
+   yes or the pool has lost them. After them, on contiguous nonces, the new ones: a slot that is stuck blocks all above
+   it, so it is never behind them.
 3. *Send*, one batch in order of nonces, and one group for the answers.
 4. *Settle*, one group: the receipts in blocks that the fold holds. A receipt in any other block, or a mined count past
    the slot, means that something is known to have happened that the fold has not seen yet: wait.
@@ -221,7 +222,8 @@ class Lane:
         passed = seen.mined_count > newest.attempt.nonce or seen.receipts[tracked.intent.intent_id]
         if passed or not tracked.is_unmined:
             return None
-        replacement = self._attempts.replacement(tracked, tip, seen.tip)
+        superseded = self._engine.intents.is_superseded(tracked)
+        replacement = self._attempts.replacement(tracked, tip, seen.tip, superseded=superseded)
         if replacement is not None:
             return replacement
         held = newest.answer == "accepted" and newest.attempt.tx_hash in seen.pooled

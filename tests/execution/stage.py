@@ -229,8 +229,10 @@ class Stage:
 
     # What a test asks for, and looks at.
 
-    def admit(self, data: bytes = PULL, *, ceiling_gwei: int = 400, valid_for: int = 20) -> Hash32:
-        """Admit a call of the contract, about an account of its own."""
+    def admit(
+        self, data: bytes = PULL, *, ceiling_gwei: int = 400, valid_for: int = 20, about: int | None = None
+    ) -> Hash32:
+        """Admit a call of the contract, about an account of its own unless another's number is given."""
         tip = self.engine.chains[CHAIN_ID].tip_number
         number = len(self.recorder.of(Intent))
         intent = Intent(
@@ -239,7 +241,7 @@ class Stage:
             venue=VENUE,
             chain_id=CHAIN_ID,
             signer=SIGNER,
-            account=Address(number.to_bytes(20, "big")),
+            account=Address((number if about is None else about).to_bytes(20, "big")),
             epoch=Epoch(tip, 0),
             to=self.contract,
             data=data,

@@ -181,6 +181,23 @@ async def test_reorg(stage: Stage) -> None:
     assert len({receipt.block_hash for receipt in stage.receipts()}) == len(stage.receipts()) == 2
 
 
+async def test_reorg_of_two_about_one_account(stage: Stage) -> None:
+    """When a reorg brings back two calls about one account, the older is cancelled in its slot: it is helped once."""
+    older = stage.admit(about=7)
+    await stage.act()
+    await stage.turn()
+    younger = stage.admit(about=7)
+    await stage.act()
+    await stage.turn()
+    await stage.rpc.call("anvil_reorg", 2, [], answer=object)
+    await stage.follow()
+    assert [stage.state(intent) for intent in (older, younger)] == [IntentState.BROADCAST] * 2
+    await stage.act()
+    await stage.turn(3)
+    outcomes = [stage.state(older), stage.state(younger)]
+    assert (outcomes, await stage.pulls()) == ([IntentState.FINAL_CANCELLED, IntentState.FINAL_SUCCESS], 1)
+
+
 async def test_receipt_once(stage: Stage) -> None:
     """A receipt is recorded once for each block that holds the transaction."""
     stage.admit()
