@@ -138,7 +138,11 @@ class SqliteJournal:
         return self._reader.snapshots(engine_version)
 
     def statistics(self) -> JournalStatistics:
-        """Return the journal's counters."""
+        """Return the journal's counters.
+
+        Raises:
+            JournalStopped: the file is not there any more; what is written now would be lost with this process.
+        """
         return JournalStatistics(
             self._last_sequence,
             self.durable_sequence,
@@ -147,7 +151,7 @@ class SqliteJournal:
             self._accepted_bytes - self._writer.settled_bytes,
             self._peak_queued_bytes,
             None if self._writer.stopped is None else str(self._writer.stopped),
-            sum(file.stat().st_size for file in (self._path, self._path.with_name(f"{self._path.name}-wal"))),
+            self._stored_bytes(),
         )
 
     def close(self) -> None:
@@ -160,6 +164,13 @@ class SqliteJournal:
             raise JournalForeign(
                 self._where, f"is of chains {born}, not {wanted}", "give these chains a journal of their own"
             )
+
+    def _stored_bytes(self) -> int:
+        try:
+            return sum(file.stat().st_size for file in (self._path, self._path.with_name(f"{self._path.name}-wal")))
+        except FileNotFoundError:
+            remedy = "put it back, then start again"
+            raise JournalStopped(self._where, "was moved or removed", remedy) from None
 
     def _accept(self, item: Group | TakenSnapshot, size: int) -> None:
         self._accepted_bytes += size

@@ -377,6 +377,15 @@ async def test_the_queue_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch)
         assert journal.statistics().peak_queued_bytes > 0
 
 
+def test_a_journal_that_was_taken_away_is_no_bug(path: Path) -> None:
+    """When the file is moved under its writer, who counts it is told that the journal stopped, and what to do."""
+    with SqliteJournal(path, CHAINS) as journal:
+        path.rename(path.with_name("elsewhere.db"))
+
+        with pytest.raises(JournalStopped, match="was moved or removed; put it back, then start again"):
+            journal.statistics()
+
+
 async def test_every_waiter_hears_of_the_failure(path: Path) -> None:
     """When a commit fails, all who wait for it are told why, and the same is told ever after."""
     with SqliteJournal(path, CHAINS) as journal:
