@@ -29,6 +29,8 @@ RpcCall = tuple[str, Sequence[object]]
 OnRequest = Callable[[str, str, float, str], None]
 """Told of each request: method, outcome (``ok``, ``refused``, ``unreachable``, ``malformed``), seconds, provider."""
 
+MESSAGE_CHARACTERS_MAX = 500
+"""A refusal is for reading; a longer one is cut."""
 _TOO_MANY_REQUESTS = 429
 _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
@@ -243,8 +245,11 @@ class Provider:
         return response.result
 
     def _refusal(self, method: str, error: _Error) -> NodeRefused:
-        data = error.data if isinstance(error.data, str) else None
-        return NodeRefused(f"{method} at {self.name}", error.code, without_keys_of(self._url, error.message), data)
+        data = error.data
+        if data is not None and not isinstance(data, str):  # a proxy's: the node's own error object
+            data = msgspec.json.encode(data).decode()
+        message = without_keys_of(self._url, error.message)[:MESSAGE_CHARACTERS_MAX]
+        return NodeRefused(f"{method} at {self.name}", error.code, message, data)
 
 
 def check_chain_id(provider: str, answer: object, expected: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
-from keeper.chain.rpc import Provider, ProviderOptions
+from keeper.chain.rpc import MESSAGE_CHARACTERS_MAX, Provider, ProviderOptions
 from keeper.core.errors import ConfigError, KeeperError, NodeMalformed, NodeRefused, NodeUnreachable
 from tests.chain_ingestion.fakes import JumpClock
 from tests.chain_ingestion.scripted import CHAIN_ID, Json, Refuse, ScriptedServer
@@ -106,6 +106,35 @@ async def test_revert_data_is_kept(server: ScriptedServer, provider: Provider) -
         await provider.call("eth_call", ())
 
     assert caught.value.data == "0x1234"
+
+
+async def test_nested_revert_data_is_kept_as_text(server: ScriptedServer, provider: Provider) -> None:
+    """Where a proxy puts an object in the place of the data, its JSON is kept: the revert's bytes are in it."""
+    error = {"code": -32000, "message": "execution reverted", "data": {"code": 3, "data": "0x1234"}}
+    server.raw = lambda body: (
+        None if body["method"] == "eth_chainId" else web.json_response({"id": body["id"], "error": error})
+    )
+
+    with pytest.raises(NodeRefused) as caught:
+        await provider.call("eth_call", ())
+
+    assert caught.value.data == '{"code":3,"data":"0x1234"}'
+
+
+async def test_a_long_refusal_is_cut(server: ScriptedServer, provider: Provider) -> None:
+    """A node cannot fill our log with its error message."""
+
+    def ramble(method: str, params: list[Json]) -> Json:
+        if method == "eth_call":
+            raise Refuse(-32000, "no " * 10_000)
+        return server.chain.answer(method, params)
+
+    server.fault = ramble
+
+    with pytest.raises(NodeRefused) as caught:
+        await provider.call("eth_call", ())
+
+    assert len(caught.value.message) == MESSAGE_CHARACTERS_MAX
 
 
 async def test_silence_times_out(server: ScriptedServer) -> None:
