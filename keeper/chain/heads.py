@@ -95,13 +95,7 @@ class Heads:
         self._clock = clock
         self._options = options or HeadOptions()
         self._on_error = on_error
-        self._newest: HeadHint | None = None
-        self._newest_at = clock.monotonic()
         self._websocket_at: float | None = None
-
-    def age_seconds(self) -> float:
-        """Return how long ago a new head was heard of (since the start, before the first)."""
-        return self._clock.monotonic() - self._newest_at
 
     async def run(self) -> None:
         """Listen until cancelled.
@@ -131,7 +125,7 @@ class Heads:
         except NodeError as error:
             self._on_error(error)
         else:
-            self._heard(POLL, HeadHint(header.number, header.hash))
+            self._slot.offer(POLL, HeadHint(header.number, header.hash))
 
     async def _listen_forever(self) -> Never:
         turn = failures = 0
@@ -153,9 +147,4 @@ class Heads:
             while True:
                 hint = await subscription.next_head()
                 self._websocket_at = self._clock.monotonic()
-                self._heard(WEBSOCKET, hint)
-
-    def _heard(self, source: str, hint: HeadHint) -> None:
-        if hint != self._newest:
-            self._newest, self._newest_at = hint, self._clock.monotonic()
-        self._slot.offer(source, hint)
+                self._slot.offer(WEBSOCKET, hint)

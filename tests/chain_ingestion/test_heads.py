@@ -246,18 +246,3 @@ async def test_failed_poll_is_told(server: ScriptedServer, pool: ProviderPool) -
         server.raw = None
         rig.clock.advance(2.0)
         assert await rig.next() == server.chain.head
-
-
-async def test_age_is_that_of_the_last_new_head(server: ScriptedServer, pool: ProviderPool) -> None:
-    """Polling the same head again does not make it younger."""
-    async with running(Rig(pool)) as rig:
-        await rig.next()
-        for _ in range(3):
-            rig.clock.advance(2.0)
-            await rig.next()
-        assert rig.heads.age_seconds() == 6.0
-
-        server.chain.mine()
-        rig.clock.advance(2.0)
-        await rig.next()
-        assert rig.heads.age_seconds() == 0.0
