@@ -166,8 +166,15 @@ class Engine:
         self._state.refusals.clear()
         if self._state.draining:  # the last run drained: armed, until this run has looked at the operator's switch
             self._state.draining, self._state.switch_armed = False, True
+        self._renew_allowances()
         self._state.clock.tick(fact.unix_ms)
         return [*self._state.intents.restart(), *self._blind_stale()]
+
+    def _renew_allowances(self) -> None:
+        """Let a new run try every allowance anew: nothing that happens on chain would ever renew their budget."""
+        for ledger in self._state.ledgers.values():
+            for token in ledger.tokens():
+                self._state.intents.tries.renew((ledger.name, token))
 
     def _run_stopped(self, _: RunStopped) -> tuple[AnyDecision, ...]:
         return ()

@@ -450,6 +450,22 @@ def test_approval_succeeds_by_receipt() -> None:
     assert moves(history.finalize(2)) == [IntentState.FINAL_SUCCESS]
 
 
+def test_new_run_tries_allowances_anew() -> None:
+    """An allowance that used up its tries (the token was paused, say) is tried again by the next run."""
+    history = History(config_with(attempts_per_account_max=1))
+    history.start()
+    history.read_signer(allowance=0)
+    attempt = history.prepare(admitted(history.block())[0], 0)
+    history.block()
+    history.receipt(attempt, succeeded=False)
+    history.read_signer(nonce=1, allowance=0)
+    before = [intent.to for intent in admitted(history.block())]
+    history.start()
+    history.read_signer(nonce=1, allowance=0)
+    after = [intent.to for intent in admitted(history.block())]
+    assert (USD in before, USD in after) == (False, True)
+
+
 def test_no_approvals_in_dry_run() -> None:
     """A dry run asks for no allowance."""
     history = History(config_with(live=False))
