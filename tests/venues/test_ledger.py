@@ -22,6 +22,7 @@ from tests.venues.synthetic import (
     BURN,
     CONFIGURATOR,
     DISABLED,
+    FEED,
     MINT,
     ORACLE,
     POOL_PROXY,
@@ -332,3 +333,21 @@ def test_a_new_oracle_forgets_the_old_ones_prices() -> None:
     chain.ledger.apply_log(log_of(ROOT, "PriceOracleUpdated(address,address)", ORACLE, address(50)))
     chain.ledger.apply_reads([ContractRead(each.target, each.calldata, bytes(31) + b"\1", None) for each in asked])
     assert _health(chain) == Health(Status.UNKNOWN, f"0x{WETH.hex()}: its price was never read")
+
+
+def test_a_stranger_may_give_a_topic_another_shape() -> None:
+    """A log of another venue's contract, or a feed's own upgrade, stops nothing although its topic is known."""
+    chain = opened("events")
+    before = chain.ledger.margin(ALICE).health_wad
+    unindexed = (topic_of("Upgraded(address)"),)
+    strangers = [RawLog(each, unindexed, bytes(32), 0, Hash32(b"t" * 32)) for each in (address(0x777), FEED[WETH])]
+    assert chain.block(*strangers).margin(ALICE).health_wad == before
+
+
+def test_a_feeds_answer_of_another_shape_is_refused() -> None:
+    """What a followed feed answers is never passed over: the price would stand still."""
+    chain = opened("events")
+    chain.block()
+    answer = RawLog(FEED[WETH], (topic_of("AnswerUpdated(int256,uint256,uint256)"),), b"", 0, Hash32(b"t" * 32))
+    with pytest.raises(NodeMalformed):
+        chain.block(answer)

@@ -71,13 +71,19 @@ class AaveLedger:
 
     def watched(self) -> tuple[Address, ...]:
         """The provider, the contracts it names, every listed asset's tokens, and the feeds that are followed."""
+        return tuple(sorted((self._contracts() | self._feeds()) - {ZERO_ADDRESS}))
+
+    def _contracts(self) -> set[Address]:
+        """Return the market's own contracts; zero may be among them."""
         market = self._state.market
         found = {self._root, market.pool, market.configurator, market.oracle}
         for reserve in self._state.reserves.rows.values():
             found |= {reserve.a_token, reserve.stable_token, reserve.variable_token}
-        if self._by_events:
-            found |= {row.source for row in self._state.prices.rows.values()}
-        return tuple(sorted(found - {ZERO_ADDRESS}))
+        return found
+
+    def _feeds(self) -> set[Address]:
+        """Return the feeds that are followed; zero may be among them."""
+        return {row.source for row in self._state.prices.rows.values()} if self._by_events else set()
 
     def discover(self, logs: Iterable[RawLog]) -> tuple[Address, ...]:
         """Return the contracts that these logs name, whatever this ledger knows already (it may lag behind them).
@@ -100,22 +106,28 @@ class AaveLedger:
         return requests(self._state, self._changes(logs), by_events=self._by_events)
 
     def _changes(self, logs: Iterable[RawLog]) -> list[Change]:
-        """Decode logs that may be ours; of contracts not watched yet, those that decode."""
-        watched = frozenset(self.watched())
-        changes = []
-        for log in logs:
-            try:
-                change = self._decode(log)
-            except NodeMalformed:
-                if log.address in watched:
-                    raise
-                continue
-            if change is not None and (log.address == self._root or not isinstance(change, AddressSet)):
-                changes.append(change)
-        return changes
+        changes = ((log, self._decode(log)) for log in logs)
+        return [
+            change
+            for log, change in changes
+            if change is not None and (log.address == self._root or not isinstance(change, AddressSet))
+        ]
 
     def _decode(self, log: RawLog) -> Change | None:
-        return decode(log) if log.topics and log.topics[0] in self._topics else None
+        """Decode a log that may be ours; one that does not decode is nobody's unless it is ours."""
+        if not log.topics or log.topics[0] not in self._topics:
+            return None
+        try:
+            return decode(log)
+        except NodeMalformed:
+            if self._is_ours(log):
+                raise
+            return None
+
+    def _is_ours(self, log: RawLog) -> bool:
+        """Tell whether a contract of the market emitted a log, or a feed an answer (its other events are its own)."""
+        of_feed = log.topics[0] in FEED_TOPICS and log.address in self._feeds()
+        return of_feed or log.address in self._contracts()
 
     def tokens(self) -> tuple[Address, ...]:
         """The listed assets in the order of the pool's list."""
