@@ -113,6 +113,10 @@ class IntentBook:
                 return tracked
         return None
 
+    def unmined_subjects(self) -> frozenset[Subject]:
+        """Return what the unmined intents are about."""
+        return frozenset(tracked.subject for tracked in self._tracked.values() if tracked.is_unmined)
+
     def is_superseded(self, tracked: TrackedIntent) -> bool:
         """Tell whether a younger intent about the same subject is unmined too, as after a reorg of both."""
         same = [each for each in self._tracked.values() if each.is_unmined and each.subject == tracked.subject]

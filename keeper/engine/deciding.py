@@ -16,7 +16,7 @@ from keeper.core.runconfig import PartialLiquidationSpec
 from keeper.core.venue import AccountMargin, Ledger
 from keeper.engine.admission import approval_intent, liquidation_intent
 from keeper.engine.gas import gas_price_wei, native_price_base
-from keeper.engine.policy import Case, Refusal, refuse
+from keeper.engine.policy import Case, Refusal, in_flight_max, refuse
 from keeper.engine.refusals import RefusedPlan
 from keeper.engine.state import EngineState
 from keeper.engine.view import Decide, HeadView, holding_of
@@ -62,14 +62,27 @@ class Head:
         return decisions
 
     def _consult(self, spec: PartialLiquidationSpec, decide: Decide) -> list[AnyDecision]:
-        """Run one strategy over this chain's accounts at risk."""
+        """Run one strategy over this chain's accounts at risk, worst first, until the signer has no room left.
+
+        Sizing a slice takes a thousand times as long as passing an account over, and in a crash there may be a thousand
+        accounts: those that have an intent under way are not sized again, and those for which there is no room wait for
+        the next head, which would size them anew anyway.
+        """
         ledgers = self._venues(spec)
-        at_risk = [margin for ledger in ledgers for margin in self._state.health.at_risk(ledger.name)]
+        under_way = self._state.intents.unmined_subjects()
+        at_risk = [
+            margin
+            for ledger in ledgers
+            for margin in self._state.health.at_risk(ledger.name)
+            if (margin.venue, margin.account) not in under_way
+        ]
         decisions: list[AnyDecision] = []
         refused: list[RefusedPlan] = []
         if at_risk:
             for proposal in decide(self._view(spec), sorted(at_risk, key=_worst_first), spec):
                 decisions += self._weigh(proposal, spec, refused)
+                if refused and refused[-1].reason == in_flight_max.__name__:
+                    break
         self._state.refusals.end_round(spec.name, tuple(ledger.name for ledger in ledgers), refused)
         return decisions
 

@@ -175,11 +175,31 @@ def test_target_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_account_has_open_intent() -> None:
-    """An account with an unmined intent gets no second one."""
-    history = History()
+    """An account with an unmined intent gets no second one, even from a strategy that asks twice."""
+
+    def twice(view: StrategyView, at_risk: Sequence[AccountMargin], spec: PartialLiquidationSpec) -> Iterable[Proposal]:
+        for margin in at_risk:
+            yield from decide(view, [margin, margin], spec)
+
+    history = History(engine=Engine(opened_ledger, {"partial_liquidation": twice}))
+    assert breached(history) == ["account_has_open_intent"]
+
+
+def test_open_intents_are_not_sized_again() -> None:
+    """A strategy is not asked about an account that has an unmined intent."""
+    asked: list[int] = []
+
+    def counting(
+        view: StrategyView, at_risk: Sequence[AccountMargin], spec: PartialLiquidationSpec
+    ) -> Iterable[Proposal]:
+        asked.append(len(at_risk))
+        return decide(view, at_risk, spec)
+
+    history = History(engine=Engine(opened_ledger, {"partial_liquidation": counting}))
     history.market()
     history.breach()
-    assert refused(history.block()) == ["account_has_open_intent"]
+    history.block()
+    assert asked == [1]
 
 
 def test_duplicate_intent() -> None:
@@ -350,13 +370,13 @@ def test_allowance_is_shared_out() -> None:
 
 
 def test_in_flight_max() -> None:
-    """A signer has no more unmined intents than its configuration allows."""
+    """A signer has no more unmined intents than its configuration allows; one refusal says that the rest must wait."""
     history = History()
     history.market()
     accounts = [Address(bytes([number]) * 20) for number in range(1, 6)]
     history.block(*[log for account in accounts for log in position(account, eth=10, usd=15_000)])
     decisions = history.breach()
-    assert (len(admitted(decisions)), refused(decisions)) == (4, ["in_flight_max"] * 2)
+    assert (len(admitted(decisions)), refused(decisions)) == (4, ["in_flight_max"])
 
 
 def test_refusal_says_why() -> None:
