@@ -16,6 +16,7 @@ from typing import IO
 import aiohttp
 
 from keeper.core.errors import RetryLater
+from keeper.lab.localchain import launch
 
 READY_SECONDS_MAX = 30.0
 LEAVE_SECONDS_MAX = 60.0
@@ -33,7 +34,7 @@ class DaemonFiles:
 
 
 class DaemonProcess:
-    """``keeper run --live`` as a child of this process; its log is appended to one file across restarts."""
+    """``keeper run --live`` as a child that is asked to leave when this process dies; its log outlives restarts."""
 
     def __init__(self, files: DaemonFiles) -> None:
         self.files = files
@@ -49,6 +50,7 @@ class DaemonProcess:
         """Start the daemon; returns at once."""
         self._log = self.files.log.open("ab")
         self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", launch.__file__, str(os.getpid())),
             *(sys.executable, "-m", "keeper.cli", "run", "-c", str(self.files.config), "--live"),
             stdout=self._log,
             stderr=self._log,

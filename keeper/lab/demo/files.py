@@ -6,7 +6,9 @@ import secrets
 from pathlib import Path
 from string import Template
 
+from keeper.core.errors import UsageError
 from keeper.execution.keys import import_keystore
+from keeper.journal.lock import WriterLock
 from keeper.lab.demo.daemon import DaemonFiles, free_port
 from keeper.lab.localchain.aave import AaveMarket
 from keeper.lab.localchain.node import LocalNode
@@ -59,18 +61,33 @@ kill_switch_file = "$kill_switch"
 """)
 
 
+def clean_folder(folder: Path) -> None:
+    """Make a folder for a demo, and remove an older demo's files from it.
+
+    Raises:
+        UsageError: it cannot be made or written.
+        OperatorError: the daemon of another demo writes there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        WriterLock(folder / "journal.db").release()
+        for pattern in ("journal.db", "journal.db-*", "journal.db.mark", "keys/main.json", "daemon.log", "STOP"):
+            for old in folder.glob(pattern):
+                old.unlink()
+    except OSError as error:
+        reason = f"cannot be written ({error.strerror})"
+        raise UsageError(f"folder {folder}", reason, "name another with --out") from None
+
+
 def prepare(folder: Path, node: LocalNode, market: AaveMarket, liquidator_key_hex: str) -> DaemonFiles:
     """Write the keystore and ``keeper.toml`` into a folder.
 
     Args:
-        folder: Is made; an older demo's files in it are replaced.
+        folder: From :func:`clean_folder`.
         node: The chain to follow.
         market: The venue to keep safe.
         liquidator_key_hex: Goes into an encrypted keystore under a password of its own, held in memory only.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in [*folder.glob("journal.db*"), *folder.glob("keys/main.json"), *folder.glob("daemon.log")]:
-        old.unlink()
     password = secrets.token_urlsafe(16)
     import_keystore(folder / "keys" / "main.json", liquidator_key_hex, password)
     listen = f"127.0.0.1:{free_port()}"

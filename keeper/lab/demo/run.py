@@ -13,7 +13,7 @@ from keeper.journal.urls import open_reader
 from keeper.lab.demo.audit import ChainAudit, Finding
 from keeper.lab.demo.crash import Scene, open_scene, wait_safe, walk_prices
 from keeper.lab.demo.daemon import DaemonFiles, DaemonProcess
-from keeper.lab.demo.files import prepare
+from keeper.lab.demo.files import clean_folder, prepare
 from keeper.lab.demo.summary import DemoSummary, summarise
 from keeper.lab.localchain.node import LocalNode, NodeOptions, running_node
 from keeper.lab.localchain.rpc import LabRpc
@@ -67,8 +67,10 @@ async def run_demo(
     Raises:
         RetryLater: the daemon did not start or did not leave in order.
         ConfigError: the node's packages are not installed.
+        OperatorError: the folder cannot be written, or another demo uses it.
     """
     started = time.monotonic()
+    clean_folder(options.folder)
     say("starting a local node and deploying Aave v3.0.2 from its published artifacts")
     async with (
         running_node(NodeOptions(block_time_seconds=options.block_seconds)) as node,
