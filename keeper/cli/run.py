@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -19,6 +21,7 @@ def command(
     ] = False,
 ) -> None:
     """Watch the venues, decide, and with --live act. SIGTERM drains and exits 0; a second one hurries."""
+    signal.signal(signal.SIGTERM, _leave)  # until the run has begun, which drains
     import structlog
     import uvloop
 
@@ -31,3 +34,8 @@ def command(
     if live and settings.mode != "live":
         structlog.get_logger().warning("dry run", reason='the file says mode = "dry-run"', remedy='set mode = "live"')
     uvloop.run(run_daemon(settings, live=live and settings.mode == "live"))
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """Leave a start in order: nothing was decided yet, so nothing need be waited for."""
+    raise SystemExit(0)
