@@ -226,6 +226,9 @@ class _Daemon:
                             lane.head()
                 case IntentAdmitted(intent=intent) if (intent.chain_id, intent.signer) in self._lanes:
                     self._lanes[intent.chain_id, intent.signer].admit(intent)
+                case KillSwitchChanged():
+                    for lane in self._lanes.values():
+                        lane.head()  # what is unsigned is given up now, not at the next block
                 case ClockTicked():
                     self._measure()
                 case _:

@@ -12,7 +12,7 @@ import pytest
 
 from keeper.core.codec import Record
 from keeper.core.decisions import IntentAdmitted, LiquidationObserved, ProposalRefused
-from keeper.core.facts import AttemptPrepared, AttemptSent, KillSwitchChanged, RunStarted, RunStopped
+from keeper.core.facts import AttemptPrepared, AttemptSent, IntentDropped, KillSwitchChanged, RunStarted, RunStopped
 from keeper.engine.step import ENGINE_VERSION
 from keeper.journal.reader import JournalReader
 from tests.app.keeper_process import KeeperProcess, started
@@ -167,6 +167,28 @@ async def test_draining_waits_for_nothing_that_is_unsigned(market: Market) -> No
     records = read_journal(market.journal)
     assert of(records, AttemptPrepared) == []
     assert of(records, RunStopped)[-1].reason == "drained, 0 in flight"
+
+
+async def test_the_kill_switch_gives_up_what_is_unsigned(market: Market) -> None:
+    """An intent that waits to be signed is given up when the switch is armed, not at the next block."""
+
+    def refuse_estimates(method: str, response: Json) -> Json:
+        error = {"code": -32000, "message": "out of order"}
+        return {"id": response["id"], "error": error} if method == "eth_estimateGas" else response
+
+    async with proxy_of(market.node.http_url) as proxy:
+        proxy.bend = refuse_estimates
+        market.http_url = proxy.url
+        async with started(market.keeper("--live")) as keeper:
+            await market.mine_only_when_told()
+            await keeper.until_answer("/readyz", HTTPStatus.OK)
+            await market.mine()
+            await keeper.until_status(lambda status: status["intents"])
+            market.kill_switch.touch()
+            await keeper.until_status(lambda status: not status["intents"])
+            assert await keeper.leave() == 0
+
+    assert {dropped.reason for dropped in of(read_journal(market.journal), IntentDropped)} == {"kill switch"}
 
 
 async def test_it_says_how_it_stands(market: Market) -> None:
