@@ -20,7 +20,7 @@ _SECRET_NAME = re.compile(
     r"|credential|cookie|bearer|jwt|^raw$|raw_?(tx|transaction)|signed",
     re.IGNORECASE,
 )
-_URL = re.compile(r"\b(?!sqlite:|memory:|file:)[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
+_URL = re.compile(r"\b(?!sqlite:|memory:|file:)[a-z][a-z0-9+.-]*://[^\s'\"<>]*[^\s'\"<>:;,.]", re.IGNORECASE)
 
 
 def is_secret_name(name: str) -> bool:

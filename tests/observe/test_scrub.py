@@ -56,6 +56,12 @@ def test_urls_keep_their_host_alone(written: str, shown: str) -> None:
     assert redact_urls(f"asked '{written}' twice") == f"asked '{shown}' twice"
 
 
+@pytest.mark.parametrize("mark", [":", ";", ",", "."])
+def test_a_mark_after_a_url_is_not_of_it(mark: str) -> None:
+    """Which node an error is about shows, though the error's own colon follows the URL at once."""
+    assert redact_urls(f"http://127.0.0.1:8545{mark} no answer") == f"http://127.0.0.1:8545{mark} no answer"
+
+
 def test_journal_urls_stay() -> None:
     """The place of a file on this machine is no credential."""
     assert redact_urls("opened sqlite:///srv/keeper/journal.db") == "opened sqlite:///srv/keeper/journal.db"
