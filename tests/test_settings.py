@@ -249,6 +249,17 @@ class TestRefusal:
         """An unknown section is refused."""
         assert refusal(with_line("a = 1", "limit")) == 'keeper.toml: limit: unknown key; did you mean "limits"?'
 
+    @pytest.mark.parametrize(
+        ("right", "wrong", "told"),
+        [
+            ("chain_id", "chainid", 'chains.local.chainid: unknown key; did you mean "chain_id"?'),
+            ("[journal]", "[jurnal]", 'jurnal: unknown key; did you mean "journal"?'),
+        ],
+    )
+    def test_misspelt_required_key(self, right: str, wrong: str, told: str) -> None:
+        """A required key that is misspelt is called misspelt before it is called missing."""
+        assert refusal(MINIMAL.replace(right, wrong)) == f"keeper.toml: {told} (and 1 more)"
+
     def test_unknown_strategy(self) -> None:
         """A strategy that does not exist is refused."""
         assert refusal(with_line("a = 1", "strategies.martingale")) == (

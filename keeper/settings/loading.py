@@ -27,6 +27,7 @@ from keeper.settings.model import ENV_PREFIX, Settings
 
 SHOWN_LENGTH_MAX = 60
 """Characters of a wrong value in a message."""
+MISSING = "is missing"
 _FILE_SUFFIX = "_FILE"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -57,6 +58,7 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
     problems = checked if isinstance(checked, list) else [*_broken_references(checked)]
     problems += _unknown_sections(variables)
     if isinstance(checked, list) or problems:
+        problems.sort(key=lambda problem: problem.reason == MISSING)  # what is misspelt is missing too
         raise _error(path, variables, problems)
     return _anchored(checked, path.parent)
 
@@ -151,7 +153,7 @@ def _problem(detail: ErrorDetails) -> _Problem:
     if detail["type"] == "extra_forbidden":
         return _unknown(path)
     if detail["type"] == "missing":
-        return _Problem(path, None, "is missing", _how_to_write(path))
+        return _Problem(path, None, MISSING, _how_to_write(path))
     key = key_at(path)
     shown = None if key is None or key.secret or "URL" in key.unit else _shown(detail["input"])
     return _Problem(path, shown, _reason(detail), _how_to_write(path))
