@@ -43,7 +43,9 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[str, int]
 
 
-@app.command()
+@app.command(
+    epilog="Example: keeper journal tail --journal sqlite:///var/lib/keeper/journal.db -f --kind HealthChanged"
+)
 def tail(
     *,
     journal: JournalOption,
@@ -74,7 +76,7 @@ def tail(
             end = newest
 
 
-@app.command()
+@app.command(epilog="Example: keeper journal stat --journal sqlite:///var/lib/keeper/journal.db --json")
 def stat(*, journal: JournalOption, as_json: JsonOption = False) -> None:
     """Count what is in the journal, and say which time and blocks it spans."""
     statistics = _statistics(journal)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from keeper.settings import Settings
 
 ADVANCE_RECORDS = 1000
+DIGITS_MAX = 19
+"""Of a sequence or a block number: both fit into 63 bits."""
 _BLOCK = "block:"
 
 
@@ -112,7 +114,7 @@ def sequence_of(reader: JournalReader, place: str | None) -> int:
 
 
 def _number(digits: str, place: str) -> int:
-    if not (digits.isascii() and digits.isdigit()):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= DIGITS_MAX):
         raise UsageError(repr(place), "names no place in a journal", "give a sequence, or block:NUMBER")
     return int(digits)
 

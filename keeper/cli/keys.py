@@ -19,7 +19,7 @@ SignerOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog="Example: keeper keys new config/keys/main.json")
 def new(
     file: FileArgument,
     *,
@@ -34,7 +34,7 @@ def new(
     _tell(file, create_keystore(file, password_for(password_file, signer, confirm=True)), as_json=as_json)
 
 
-@app.command("import")
+@app.command("import", epilog="Example: keeper keys import config/keys/main.json --key-file key.txt")
 def import_(
     file: FileArgument,
     *,
@@ -53,7 +53,7 @@ def import_(
     _tell(file, import_keystore(file, key, password_for(password_file, signer, confirm=True)), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: keeper keys show config/keys/main.json")
 def show(file: FileArgument, *, as_json: JsonOption = False) -> None:
     """Print the address of a keystore; its password is not needed."""
     from keeper.execution.keys import keystore_address

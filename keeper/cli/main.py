@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -35,9 +36,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for each in (run, demo, doctor, accounts, replay, verify):
+EXAMPLES: dict[Callable[..., None], str] = {
+    run: "keeper run -c keeper.toml --live",
+    demo: "keeper demo --keep --out /srv/demo",
+    doctor: "keeper doctor -c keeper.toml",
+    accounts: "keeper accounts -c keeper.toml --below 1.05 --at block:120",
+    replay: "keeper replay --journal sqlite:///var/lib/keeper/journal.db --until block:120",
+    verify: "keeper verify --journal sqlite:///var/lib/keeper/journal.db",
+}
+for each, example in EXAMPLES.items():
     name = each.__module__.rpartition(".")[2]
-    app.command(name)(each)
+    app.command(name, epilog=f"Example: {example}")(each)
 app.add_typer(journal, name="journal")
 app.add_typer(keys, name="keys")
 

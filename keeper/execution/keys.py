@@ -120,7 +120,7 @@ def _read(path: Path) -> dict[str, Any]:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read()
     except FileNotFoundError:
-        raise CredentialError(f"keystore {path}", "is missing", "create it with `keeper keys new`") from None
+        raise CredentialError(f"keystore {path}", "is missing", f"create it with `keeper keys new {path}`") from None
     except OSError as error:
         raise CredentialError(f"keystore {path}", f"cannot be read: {error.strerror}", "check the file") from None
     if mode & _OTHERS:

@@ -148,4 +148,7 @@ def test_a_missing_keystore_is_exit_code_2(keeper: Keeper, tmp_path: Path) -> No
     """A file that is not there is said so, with how to make one."""
     outcome = keeper("keys", "show", tmp_path / "none.json")
 
-    assert (outcome.code, outcome.err.strip().endswith("create it with `keeper keys new`")) == (2, True)
+    assert (outcome.code, outcome.err.strip().endswith(f"create it with `keeper keys new {tmp_path}/none.json`")) == (
+        2,
+        True,
+    )

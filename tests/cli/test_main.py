@@ -36,6 +36,18 @@ def test_help_lists_every_command(keeper: Keeper) -> None:
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        *("run", "demo", "doctor", "accounts", "replay", "verify"),
+        *("journal tail", "journal stat", "keys new", "keys import", "keys show"),
+    ],
+)
+def test_the_help_of_a_command_shows_how_it_is_written(keeper: Keeper, command: str) -> None:
+    """Each command's help ends with an example of that command."""
+    assert f"Example: keeper {command} " in keeper(*command.split(), "--help").out
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["verfy"], ["verify"], ["verify", "--jurnal", "x"], ["journal", "tail", "--journal", "x", "-n", "many"], []],
 )

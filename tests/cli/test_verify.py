@@ -221,13 +221,14 @@ def test_places_that_are_not_in_the_journal_are_refused(keeper: Keeper, journal:
     """A sequence or block that the journal does not have, or no number at all, is exit code 2 with the reason."""
     outcomes = [
         keeper("replay", "--journal", journal.url, "--until", place)
-        for place in ("0", "100000", "block:999", "yesterday")
+        for place in ("0", "100000", "block:999", "yesterday", "9" * 5000)
     ]
 
-    assert [outcome.code for outcome in outcomes] == [2, 2, 2, 2]
+    assert [outcome.code for outcome in outcomes] == [2] * 5
     assert [outcome.err.split(";")[0].strip() for outcome in outcomes] == [
         "keeper: sequence 0: is not in the journal",
         "keeper: sequence 100000: is not in the journal",
         "keeper: block 999: is not in the journal",
         "keeper: 'yesterday': names no place in a journal",
+        f"keeper: '{'9' * 5000}': names no place in a journal",
     ]
