@@ -27,16 +27,22 @@ def command(
     from keeper.cli.verify import verify_journal
     from keeper.lab.demo.run import DemoOptions, run_demo
 
+    kept = False
+
     async def show_and_wait(result: DemoResult) -> None:
+        nonlocal kept
         output.show(result, None, as_json=as_json)
         output.show_urls(result)
+        kept = True
         await asyncio.Event().wait()
 
     options = DemoOptions(folder=out, seed=seed)
     try:
         result = asyncio.run(run_demo(options, output.say, keep=show_and_wait if keep else None))
     except KeyboardInterrupt:
-        return
+        if kept:
+            return
+        raise
     output.say("verifying the journal: every frame's hash, and every decision made again")
     verified = verify_journal(result.journal_url)
     output.show(result, verified, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,3 +24,17 @@ def test_the_demo_saves_everybody(tmp_path: Path) -> None:
     assert [finding for finding in document["findings"] if finding["remedy"]] == []
     assert document["verified"]["fault"] is None
     assert (tmp_path / "out" / "keeper.toml").exists()
+
+
+@pytest.mark.chain
+@pytest.mark.slow
+def test_an_interrupted_demo_has_shown_nothing(tmp_path: Path) -> None:
+    """Ctrl-C before the end is 130, not success, and not a traceback."""
+    demo = [sys.executable, "-m", "keeper.cli", "demo", "--out", str(tmp_path / "out")]
+    with subprocess.Popen(demo, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        run.stderr.readline()
+        run.send_signal(signal.SIGINT)
+        _, error = run.communicate(timeout=20)
+
+    assert (run.returncode, error) == (130, "")
