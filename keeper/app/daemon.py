@@ -159,7 +159,7 @@ class _Daemon:
             snapshot_every_records=settings.journal.snapshot_every_records,
         )
         self._run_id = content_id("run", journal.last_sequence, clock.unix_ms(), engine.state_hash())
-        self.picture = Picture(self._run_id, config, engine, journal, self._recorder, clock)
+        self.picture = Picture(self._run_id, config, engine, journal, self._recorder, clock, self._followed)
 
     async def run(self) -> None:
         """Run every part until a signal, then drain."""
@@ -238,6 +238,9 @@ class _Daemon:
                 (self._log.warning if notable else self._log.info)(
                     "decided", kind=type(body).__name__, what=summary(body)
                 )
+
+    def _followed(self, chain_id: int) -> bool:
+        return any(each.follower.followed for each in self._followings if each.spec.chain_id == chain_id)
 
     def _measure(self) -> None:
         self._metrics.journal_bytes(self._journal.statistics().stored_bytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from keeper import __version__
 from keeper.core.decisions import Decision
@@ -43,6 +43,7 @@ class Picture:
         journal: Read only.
         recorder: Says when it last made progress.
         clock: For ages.
+        followed: Tells whether a chain's head was followed since the start.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Picture:
         journal: Journal,
         recorder: JournalRecorder,
         clock: Clock,
+        followed: Callable[[int], bool],
     ) -> None:
         self._run_id = run_id
         self._config = config
@@ -60,6 +62,7 @@ class Picture:
         self._journal = journal
         self._recorder = recorder
         self._clock = clock
+        self._followed = followed
         self._started_unix_ms = clock.unix_ms()
         self._decisions: deque[DecisionStatus] = deque(maxlen=DECISIONS_KEPT)
         self._names = {chain.chain_id: chain.name for chain in config.chains}
@@ -113,6 +116,7 @@ class Picture:
             watermark=None if tip is None else BlockPlace(tip.number, to_hex(tip.hash), tip.timestamp),
             behind_blocks=chain.behind_blocks,
             finalized_block=chain.finalized_number,
+            followed=self._followed(spec.chain_id),
             stale=self._engine.is_stale(spec.chain_id),
         )
 

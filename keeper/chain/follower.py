@@ -111,6 +111,8 @@ class Follower:
         self._observe = observe
         self._on_error = on_error
         self._seen_unix_ms = 0
+        self.followed = False
+        """Whether a head was followed to its end since the start; before, what is held may be old."""
         self._backfill = Backfill(
             chain_id,
             pool,
@@ -143,6 +145,7 @@ class Follower:
             if hint.number - self.window.next_number >= self._options.gap_blocks_max:
                 await self._catch_up(hint)
             await self._retrying(partial(self._advance, hint))
+            self.followed = True
         except (NodeError, RetryLater) as error:
             self._on_error(error)
 

@@ -143,7 +143,7 @@ def _statistics(url: str) -> Statistics:
             first_sequence=1 if summary.last_sequence else None,
             last_sequence=summary.last_sequence,
             payload_bytes=summary.payload_bytes,
-            file_bytes=reader.path.stat().st_size,
+            file_bytes=reader.stored_bytes(),
             first_unix_ms=summary.first_unix_ms,
             last_unix_ms=summary.last_unix_ms,
             first_block=summary.first_block,

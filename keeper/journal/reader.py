@@ -100,6 +100,11 @@ class JournalReader:
         """Return the newest committed sequence and the hash there; zero and the birth hash in an empty journal."""
         return self._place(SEQUENCE_MAX)
 
+    def stored_bytes(self) -> int:
+        """Return what the journal takes on disk: its file, and the WAL that a daemon keeps beside it."""
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        return sum(file.stat().st_size for file in (self.path, wal) if file.exists())
+
     def read(self, first: int = 1, last: int | None = None) -> Iterator[Record]:
         """Yield records in order, ``first`` to ``last`` inclusive, or to the newest at the time of the call.
 

@@ -46,9 +46,15 @@ def journal_path(url: str) -> Path:
     """Return the file of a ``sqlite://`` url.
 
     Raises:
-        ConfigError: it is not one.
+        ConfigError: it is not one, or it names a folder.
     """
-    path = url.removeprefix(_SQLITE)
-    if path in ("", url):
+    if url == _MEMORY:
+        raise ConfigError(f"journal url {url!r}", "is forgotten when its process ends", _EXAMPLE)
+    if not url.startswith(_SQLITE):
+        raise ConfigError(f"journal url {url!r}", "is not of a kind that is known", _EXAMPLE)
+    path = Path(url.removeprefix(_SQLITE))
+    if path == Path():
         raise ConfigError(f"journal url {url!r}", "names no file", _EXAMPLE)
-    return Path(path)
+    if path.is_dir():
+        raise ConfigError(f"journal url {url!r}", "names a folder", "add the file's name")
+    return path

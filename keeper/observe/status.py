@@ -25,8 +25,8 @@ class BlockPlace(msgspec.Struct, frozen=True):
 class ChainStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A followed chain. ``watermark`` is the last complete block, ``None`` before the first.
 
-    ``behind_blocks`` are known blocks after it. ``stale`` when no block arrived at the head for longer than the
-    configuration allows.
+    ``behind_blocks`` are known blocks after it, ``followed`` once a head was followed to its end in this run. ``stale``
+    when no block arrived at the head for longer than the configuration allows.
     """
 
     name: str
@@ -34,6 +34,7 @@ class ChainStatus(msgspec.Struct, frozen=True, kw_only=True):
     watermark: BlockPlace | None
     behind_blocks: int
     finalized_block: int
+    followed: bool
     stale: bool
 
 
@@ -154,6 +155,8 @@ def _chain_faults(chain: ChainStatus) -> Iterator[Failing]:
     condition = f"watermark of {chain.name}"
     if chain.watermark is None:
         yield Failing(condition, "no block was applied yet")
+    elif not chain.followed:
+        yield Failing(condition, "no head was followed since the start")
     elif chain.behind_blocks > 0:
         yield Failing(condition, f"{chain.behind_blocks} blocks behind the head")
     elif chain.stale:

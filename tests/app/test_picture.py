@@ -28,10 +28,13 @@ class Sitter:
         self.history = History()
         self.journal = MemoryJournal()
         self.clock = JumpClock()
+        self.followed = True
         recorder = JournalRecorder(
             self.journal, self.history.engine, self.clock, on_settled=lambda _: None, snapshot_every_records=10**9
         )
-        self.picture = Picture(RUN, CONFIG, self.history.engine, self.journal, recorder, self.clock)
+        self.picture = Picture(
+            RUN, CONFIG, self.history.engine, self.journal, recorder, self.clock, lambda _: self.followed
+        )
 
     def settle(self, *bodies: AnyBody) -> None:
         """Show the picture a durable group."""
@@ -188,3 +191,9 @@ def test_the_picture_is_json(well: Sitter) -> None:
     status = msgspec.json.decode(msgspec.json.encode(well.draw()))
     assert isinstance(status["venues"][0]["debt_base"], str)
     assert status["run_id"] == "0x" + RUN.hex()
+
+
+def test_a_restored_tip_is_not_the_head(well: Sitter) -> None:
+    """What an earlier run left is not relied on before a head was followed in this one."""
+    well.followed = False
+    assert well.failing() == [("watermark of local", "no head was followed since the start")]

@@ -21,10 +21,19 @@ def test_the_rest_of_the_url_is_the_path(url: str, path: str) -> None:
     assert journal_path(url) == Path(path)
 
 
-@pytest.mark.parametrize("url", ["postgres://x", "sqlite://", "", "journal.db"])
-def test_other_urls_are_refused(url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgres://x", "is not of a kind that is known; write it as sqlite:///"),
+        ("journal.db", "is not of a kind that is known; write it as sqlite:///"),
+        ("", "is not of a kind that is known; write it as sqlite:///"),
+        ("sqlite://", "names no file; write it as sqlite:///"),
+        ("sqlite:///", "names a folder; add the file's name"),
+    ],
+)
+def test_other_urls_are_refused(url: str, reason: str) -> None:
     """A url that names no journal is the operator's to correct."""
-    with pytest.raises(ConfigError, match="names no file; write it as sqlite:///"):
+    with pytest.raises(ConfigError, match=reason):
         open_journal(url, [1])
 
 

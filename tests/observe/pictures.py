@@ -14,6 +14,7 @@ CHAIN = ChainStatus(
     watermark=BlockPlace(120, "0x" + "ab" * 32, 1_700_000_000),
     behind_blocks=0,
     finalized_block=118,
+    followed=True,
     stale=False,
 )
 VENUE = VenueStatus(

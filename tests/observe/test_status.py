@@ -16,6 +16,7 @@ BUSY = [
     (changed(run_id=None), Failing("running", "the run has not begun")),
     (with_chain(watermark=None), Failing("watermark of local", "no block was applied yet")),
     (with_chain(behind_blocks=3), Failing("watermark of local", "3 blocks behind the head")),
+    (with_chain(followed=False), Failing("watermark of local", "no head was followed since the start")),
     (with_chain(stale=True), Failing("watermark of local", "no block followed 120 for too long")),
     (
         with_venue(discovered=False),
