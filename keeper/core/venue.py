@@ -88,15 +88,17 @@ class Preview(msgspec.Struct, frozen=True, array_like=True):
     revert: str | None
 
     def value_base(self, seen: LiquidationSeen) -> tuple[BaseAmount, BaseAmount]:
-        """Value what happened (repaid, seized) at the prices of what was foreseen, rounded down."""
-        return (
-            _valued(self.repaid_base, seen.repaid, self.repaid),
-            _valued(self.seized_base, seen.seized, self.seized),
-        )
+        """Value what happened (repaid, seized), rounded down.
 
-
-def _valued(base: BaseAmount, actual: TokenAmount, foreseen: TokenAmount) -> BaseAmount:
-    return BaseAmount(mul_div(base, actual, int(foreseen), Rounding.FLOOR) if int(foreseen) else 0)
+        The venue ties the value seized to the value repaid, at the prices of the block it happens in. So both go with
+        the repaid amount: the tokens seized, at the prices of an earlier block, would tell another profit.
+        """
+        foreseen = int(self.repaid)
+        if not foreseen:
+            return BaseAmount(0), BaseAmount(0)
+        repaid_base = mul_div(self.repaid_base, seen.repaid, foreseen, Rounding.FLOOR)
+        seized_base = mul_div(self.seized_base, seen.repaid, foreseen, Rounding.FLOOR)
+        return BaseAmount(repaid_base), BaseAmount(seized_base)
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):

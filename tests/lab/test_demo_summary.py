@@ -26,7 +26,7 @@ def records(*bodies: tuple[int, AnyBody]) -> list[Record]:
 
 
 def test_a_slice_counts_by_its_own_event() -> None:
-    """Amounts are the event's at the proposal's prices, gas is the receipt's, health the lowest that was classified."""
+    """Values go with what the event says was repaid, gas is the receipt's, health the lowest that was classified."""
     summary = summarise(
         records(
             (100, block_applied(10, seen_unix_ms=90)),
@@ -34,7 +34,7 @@ def test_a_slice_counts_by_its_own_event() -> None:
             (100, breach(97 * 10**16)),
             (100, admitted()),
             (120, sent()),
-            (300, liquidated(repaid=500, seized=250)),
+            (300, liquidated(repaid=500, seized=270)),
             (310, receipt()),
         )
     )

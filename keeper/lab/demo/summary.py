@@ -116,8 +116,8 @@ class _Fold:
 def summarise(records: Iterable[Record]) -> DemoSummary:
     """Fold a journal into the demo's table.
 
-    Amounts are those of the intents' own ``LiquidationCall`` events, at the prices they were decided on; profit is less
-    the gas and slippage that were reckoned with.
+    Amounts follow the intents' own ``LiquidationCall`` events; profit is less the gas and slippage that were reckoned
+    with.
     """
     fold = _Fold()
     for record in records:
