@@ -259,7 +259,7 @@ def ratios(figures: dict[str, float]) -> dict[str, float]:
     }
 
 
-def run(records: int = 50_000, peer_events: int = 3_000, rounds: int = 5) -> dict[str, object]:
+def run(records: int = 150_000, peer_events: int = 6_000, rounds: int = 3) -> dict[str, object]:
     """Return medians over interleaved rounds, and the ratios between them.
 
     Args:
