@@ -23,8 +23,6 @@ from keeper.core.facts import BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Hash32, to_hex
 from keeper.core.ports import Node
 
-REVERT_CODES = (3, -32015)
-"""Geth and most others; OpenEthereum and Nethermind."""
 ERROR_CHARACTERS_MAX = 200
 
 
@@ -203,7 +201,7 @@ def contract_read(request: ReadRequest, result: object) -> ContractRead:
     """
     if not isinstance(result, NodeRefused):
         return ContractRead(request.target, request.calldata, decode_output(result), None)
-    if result.code not in REVERT_CODES and "revert" not in result.message.lower():
+    if not result.reverted:
         raise result
     return ContractRead(request.target, request.calldata, None, result.message[:ERROR_CHARACTERS_MAX])
 

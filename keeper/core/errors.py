@@ -83,11 +83,18 @@ class NodeMalformed(NodeError):  # noqa: N818 - named for the situation
 class NodeRefused(NodeError):  # noqa: N818 - named for the situation
     """A JSON-RPC error object."""
 
+    _REVERT_CODES: ClassVar[tuple[int, ...]] = (3, -32015)  # geth and most others; OpenEthereum and Nethermind
+
     def __init__(self, thing: str, code: int, message: str, data: str | None = None, remedy: str = "") -> None:
         self.code = code
         self.message = message
         self.data = data
         super().__init__(thing, f"error {code}: {message}", remedy)
+
+    @property
+    def reverted(self) -> bool:
+        """Whether the contract refused, not the node: an answer of the chain, by the error's code or its words."""
+        return self.code in self._REVERT_CODES or "revert" in self.message.lower()
 
 
 class RetryLater(KeeperError):  # noqa: N818 - named for the act

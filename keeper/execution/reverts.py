@@ -20,7 +20,6 @@ from keeper.core.errors import NodeRefused
 from keeper.core.facts import RevertReason
 
 NO_REASON = "no reason given"
-_REVERT_CODES = (3, -32015)
 _HEX = re.compile(r"\b0x((?:[0-9a-fA-F]{2})*)\b")
 
 
@@ -31,7 +30,7 @@ def decode_revert(refusal: NodeRefused, revert_name: Callable[[bytes], str]) -> 
         refusal: The error object of ``eth_call`` or ``eth_estimateGas``.
         revert_name: The venue's own words for revert data (``Ledger.revert_name``).
     """
-    if refusal.code not in _REVERT_CODES and "revert" not in refusal.message.lower():
+    if not refusal.reverted:
         return None
     data = revert_data(refusal)
     return RevertReason(revert_name(data) if data else NO_REASON, data)
