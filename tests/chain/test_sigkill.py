@@ -36,7 +36,7 @@ async def test_a_killed_daemon_helps_every_account_once(seed: int, tmp_path: Pat
     print(f"seed {seed}")  # noqa: T201 - the run is reproduced by it
     async with running_node(NodeOptions(block_time_seconds=BLOCK_SECONDS)) as node, LabRpc(node.http_url) as rpc:
         scene = await open_scene(rpc, node, seed=seed, borrowers=BORROWERS)
-        files = prepare(tmp_path, node, scene.market, scene.liquidator.key.hex())
+        files = prepare(tmp_path, [node], scene.market, scene.liquidator.key.hex())
         await _crash_with_a_kill(rpc, scene, files, seed)
         await _assert_nobody_is_left(node, scene)
         records = read_journal(tmp_path / "journal.db")

@@ -46,6 +46,11 @@ class DaemonProcess:
         """The process id, zero when it is not running."""
         return self._process.pid if self._process is not None else 0
 
+    @property
+    def exit_code(self) -> int | None:
+        """What it left with, ``None`` while it runs."""
+        return self._process.returncode if self._process is not None else None
+
     async def start(self) -> None:
         """Start the daemon; returns at once."""
         self._log = self.files.log.open("ab")
@@ -67,11 +72,11 @@ class DaemonProcess:
         async with aiohttp.ClientSession() as session:
             while asyncio.get_running_loop().time() < deadline:
                 if self._process is None or self._process.returncode is not None:
-                    raise RetryLater("the daemon", f"left while starting: {self._last_line()}", f"see {self.files.log}")
+                    raise RetryLater("the daemon", f"left while starting: {self.last_line()}", f"see {self.files.log}")
                 if await _answers(session, f"{self.files.http_url}/readyz"):
                     return
                 await asyncio.sleep(POLL_SECONDS)
-        raise RetryLater("the daemon", f"not ready: {self._last_line()}", f"see {self.files.log}")
+        raise RetryLater("the daemon", f"not ready: {self.last_line()}", f"see {self.files.log}")
 
     async def kill(self) -> None:
         """End it with SIGKILL, as a power cut would."""
@@ -96,7 +101,8 @@ class DaemonProcess:
             self._log.close()
         return code
 
-    def _last_line(self) -> str:
+    def last_line(self) -> str:
+        """Return the end of what it printed last."""
         lines = self.files.log.read_text(errors="replace").strip().splitlines()
         return lines[-1][:400] if lines else "it printed nothing"
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
+from typing import Protocol
 
 from keeper.core.errors import UsageError
-from keeper.execution.keys import import_keystore
+from keeper.execution.keys import SCRYPT_WORK_FACTOR, import_keystore
 from keeper.journal.lock import WriterLock
 from keeper.lab.demo.daemon import DaemonFiles, free_port
 from keeper.lab.localchain.aave import AaveMarket
-from keeper.lab.localchain.node import LocalNode
 
 CONFIG = Template("""\
 # Written by `keeper demo`: what the daemon of the demo ran with. Its password was never written anywhere.
@@ -29,11 +31,12 @@ format = "json"
 
 [chains.local]
 chain_id = 31337
-http = ["$http"]
-ws = ["$ws"]
+http = $http
+ws = $ws
 finality = "tag"
 wrapped_native = "$wrapped_native"
 poll_interval_seconds = 0.5
+request_timeout_seconds = $request_timeout_seconds
 
 [signers.main]
 keystore = "keys/main.json"
@@ -61,6 +64,18 @@ kill_switch_file = "$kill_switch"
 """)
 
 
+class Endpoint(Protocol):
+    """A provider: the node itself, or a proxy of it."""
+
+    @property
+    def http_url(self) -> str:
+        """Where requests go."""
+
+    @property
+    def ws_url(self) -> str:
+        """Where heads are announced."""
+
+
 def clean_folder(folder: Path) -> None:
     """Make a folder for a demo, and remove an older demo's files from it.
 
@@ -79,25 +94,36 @@ def clean_folder(folder: Path) -> None:
         raise UsageError(f"folder {folder}", reason, "name another with --out") from None
 
 
-def prepare(folder: Path, node: LocalNode, market: AaveMarket, liquidator_key_hex: str) -> DaemonFiles:
+def prepare(
+    folder: Path,
+    endpoints: Sequence[Endpoint],
+    market: AaveMarket,
+    liquidator_key_hex: str,
+    *,
+    request_timeout_seconds: float = 10.0,
+    work_factor: int = SCRYPT_WORK_FACTOR,
+) -> DaemonFiles:
     """Write the keystore and ``keeper.toml`` into a folder.
 
     Args:
         folder: From :func:`clean_folder`.
-        node: The chain to follow.
+        endpoints: The providers of the chain to follow, first choice first.
         market: The venue to keep safe.
         liquidator_key_hex: Goes into an encrypted keystore under a password of its own, held in memory only.
+        request_timeout_seconds: How long the daemon waits for one answer.
+        work_factor: What one try of the keystore's password costs.
     """
     password = secrets.token_urlsafe(16)
-    import_keystore(folder / "keys" / "main.json", liquidator_key_hex, password)
+    import_keystore(folder / "keys" / "main.json", liquidator_key_hex, password, work_factor=work_factor)
     listen = f"127.0.0.1:{free_port()}"
     config = folder / "keeper.toml"
     config.write_text(
         CONFIG.substitute(
             journal=folder.resolve() / "journal.db",
             listen=listen,
-            http=node.http_url,
-            ws=node.ws_url,
+            http=json.dumps([endpoint.http_url for endpoint in endpoints]),
+            ws=json.dumps([endpoint.ws_url for endpoint in endpoints]),
+            request_timeout_seconds=request_timeout_seconds,
             wrapped_native=market.asset("WETH").token,
             provider=market.provider,
             from_block=market.first_block,

@@ -77,7 +77,7 @@ async def run_demo(
         LabRpc(node.http_url) as rpc,
     ):
         scene = await open_scene(rpc, node, seed=options.seed, borrowers=options.borrowers)
-        files = prepare(options.folder, node, scene.market, scene.liquidator.key.hex())
+        files = prepare(options.folder, [node], scene.market, scene.liquidator.key.hex())
         say(f"{options.borrowers} borrowers are open; starting the keeper as its own process")
         daemon = DaemonProcess(files)
         await daemon.start()

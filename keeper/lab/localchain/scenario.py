@@ -82,10 +82,14 @@ async def open_whale(rpc: LabRpc, market: AaveMarket, seed: int, supply_usd: int
 
 
 async def open_liquidator(
-    rpc: LabRpc, market: AaveMarket, seed: int, inventory_usd: int = LIQUIDATOR_INVENTORY_USD
+    rpc: LabRpc,
+    market: AaveMarket,
+    seed: int,
+    inventory_usd: int = LIQUIDATOR_INVENTORY_USD,
+    name: str = "liquidator",
 ) -> LocalAccount:
     """Give one account ether and an inventory of every asset, without allowances, and return it with its key."""
-    liquidator = seeded_account(seed, "liquidator")
+    liquidator = seeded_account(seed, name)
     address = liquidator.address.lower()
     await fund(rpc, [address])
     amounts = [(asset.token, units_worth(asset, inventory_usd * USD)) for asset in market.assets]
