@@ -168,7 +168,7 @@ class Backfill:
     async def _reads(self, found: BlocksBackfilled) -> tuple[ContractRead, ...]:
         logs = [log for block in found.blocks for log in block.logs]
         with self._pool.pinned() as node:
-            source = BlockSource(node, node, self._watch)
+            source = BlockSource(self._pool, node, self._watch)
             return await source.reads(found.last.hash, self._watch.reads(logs))
 
 

@@ -156,7 +156,7 @@ class Follower:
         if self.window.is_stale(hint.number, hint.hash):
             return
         with self._pool.pinned() as node:
-            source = BlockSource(node, self._pool.another(node), self._watch)
+            source = BlockSource(self._pool, node, self._watch)
             finality_tag = self._options.finality_depth_blocks is None
             await source.prefetch(hint, self._gap(hint), finality=finality_tag)
             head = await source.header(hint.number, hint.hash)
@@ -248,7 +248,7 @@ class Follower:
     async def _approach(self, hint: HeadHint) -> tuple[int, Branch | None]:
         """Return the newest final block, and how the final branch leaves ours; ``None`` when we hold that block."""
         with self._pool.pinned() as node:
-            source = BlockSource(node, self._pool.another(node), self._watch)
+            source = BlockSource(self._pool, node, self._watch)
             last = await self._last_final(source, hint)
             if last < self.window.next_number:
                 return last, None

@@ -1,8 +1,10 @@
-"""Several providers of one chain behind one :class:`~keeper.core.ports.Node`: failover, and pinning.
+"""Several providers of one chain behind one :class:`~keeper.core.ports.Node`: order, failover, pinning, quarantine.
 
-The order is the operator's: the first healthy provider serves. A provider that failed several times in a row goes to
-the end until its cool-down is over; when all are cooling down they are still tried, because refusing to ask helps
-nobody. A refusal (an error object) is an answer and moves nothing, except a rate limit.
+Who behaves best of late is asked first, and among equals the operator's first choice (:mod:`keeper.chain.health`). A
+provider that failed several times in a row goes to the end until its cool-down is over; when all are cooling down
+they are still tried, because refusing to ask helps nobody. A refusal (an error object) is an answer and moves nothing,
+except a rate limit. A provider that was caught lying is in quarantine and is not asked at all: no answer is better
+than a wrong one.
 
 One block's header, logs and reads must come from one provider, or a load balancer of our own making would serve an
 empty answer from a node that lags: :meth:`ProviderPool.pinned` gives one for the length of an operation.
@@ -12,41 +14,29 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
+from weakref import WeakSet
 
+import structlog
+
+from keeper.chain.health import HealthPolicy, ProviderHealth, Standing
+from keeper.chain.member import Member
 from keeper.chain.rpc import Provider, RpcCall
-from keeper.core.errors import NodeError, NodeMalformed, NodeRefused, NodeUnreachable, invariant
+from keeper.core.errors import (
+    ConfigError,
+    KeeperError,
+    NodeError,
+    NodeMalformed,
+    NodeRefused,
+    NodeUnreachable,
+    invariant,
+)
 from keeper.core.ports import Clock, Node
 
 Result = TypeVar("Result")
 LIMIT_CODES = (-32005, -32007, 429)
 """The request exceeds a limit of this provider; another may have a higher one. EIP-1474; QuickNode; Alchemy."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthPolicy:
-    """When a provider is passed over: after ``failures_max`` failures in a row, for ``cool_down_seconds``."""
-
-    failures_max: int = 2
-    cool_down_seconds: float = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderHealth:
-    """How a provider stands: ``up`` is false while it cools down."""
-
-    name: str
-    up: bool
-    failures: int
-
-
-@dataclass(slots=True)
-class _Member:
-    provider: Provider
-    failures: int = 0
-    down_until: float = 0.0
 
 
 class ProviderPool:
@@ -60,10 +50,14 @@ class ProviderPool:
 
     def __init__(self, providers: Sequence[Provider], clock: Clock, policy: HealthPolicy | None = None) -> None:
         invariant(providers, "provider pool", "no provider")
-        self._members = [_Member(provider) for provider in providers]
-        self._clock = clock
-        self._policy = policy or HealthPolicy()
+        policy = policy or HealthPolicy()
+        self._members = [
+            Member(provider, Standing(clock, policy), clock, self._failed, self._wrong_chain) for provider in providers
+        ]
+        self._charged: WeakSet[NodeError] = WeakSet()
+        self._answered = False
         self._open = AsyncExitStack()
+        self._log = structlog.get_logger()
 
     async def __aenter__(self) -> Self:
         for member in self._members:
@@ -80,9 +74,9 @@ class ProviderPool:
             NodeUnreachable: no answer from any provider; the request may still have been carried out.
             NodeMalformed: the last provider's answer is not JSON-RPC.
             NodeRefused: a JSON-RPC error object.
-            ConfigError: a provider serves another chain.
+            ConfigError: every provider serves another chain.
         """
-        return await self._first_answer(lambda provider: provider.call(method, params), _is_limit)
+        return await self._first_answer(lambda member: member.call(method, params), _is_limit)
 
     async def batch(self, calls: Sequence[RpcCall]) -> list[object]:
         """Return the results of several requests from the first provider that answers, in order.
@@ -92,38 +86,53 @@ class ProviderPool:
         Raises:
             NodeUnreachable: no answer from any provider.
             NodeMalformed: the last provider's answer is not JSON-RPC, or not one for every request.
-            ConfigError: a provider serves another chain.
+            ConfigError: every provider serves another chain.
         """
         return await self._first_answer(
-            lambda provider: provider.batch(calls), lambda results: any(_is_limit(result) for result in results)
+            lambda member: member.batch(calls), lambda results: any(_is_limit(result) for result in results)
         )
 
     @contextmanager
     def pinned(self) -> Iterator[Node]:
-        """Give one provider for the length of an operation. A :class:`NodeError` that leaves it counts against it."""
+        """Give one provider for the length of an operation. A :class:`NodeError` that leaves it counts against it.
+
+        Raises:
+            NodeUnreachable: all providers are in quarantine.
+        """
         member = self._order()[0]
         try:
-            yield member.provider
-        except NodeError:
-            self._failed(member)
+            yield member
+        except NodeError as error:
+            if error not in self._charged:
+                self._failed(member, error)
             raise
-        self._succeeded(member)
+        member.standing.succeeded()
+
+    def healthy(self) -> tuple[Node, ...]:
+        """Return the providers that neither cool down nor are in quarantine, best first.
+
+        When there is none, all that are not in quarantine.
+        """
+        trusted = self._trusted()
+        return tuple([member for member in trusted if member.standing.is_up] or trusted)
 
     def another(self, node: Node) -> Node:
         """Return the best provider that is not ``node``; ``node`` itself when it is the only one."""
-        others = [member.provider for member in self._order() if member.provider is not node]
+        others = [member for member in self._trusted() if member is not node]
         return others[0] if others else node
+
+    def quarantine(self, node: Node, reason: str) -> None:
+        """Ask a provider nothing for a long while: what it said cannot be trusted."""
+        for member in self._members:
+            if node in (member, member.provider) and member.standing.put_in_quarantine(reason):
+                self._log.error("provider in quarantine", provider=member.name, reason=reason)
 
     def statistics(self) -> tuple[ProviderHealth, ...]:
         """Return how each provider stands, in the configured order."""
-        now = self._clock.monotonic()
-        return tuple(
-            ProviderHealth(name=member.provider.name, up=member.down_until <= now, failures=member.failures)
-            for member in self._members
-        )
+        return tuple(member.health() for member in self._members)
 
     async def _first_answer(
-        self, ask: Callable[[Provider], Awaitable[Result]], limited: Callable[[Result], bool]
+        self, ask: Callable[[Member], Awaitable[Result]], limited: Callable[[Result], bool]
     ) -> Result:
         *others, last = self._order()
         for member in others:
@@ -139,30 +148,52 @@ class ProviderPool:
                 return result
         return await self._answer(last, ask)
 
-    async def _answer(self, member: _Member, ask: Callable[[Provider], Awaitable[Result]]) -> Result:
+    async def _answer(self, member: Member, ask: Callable[[Member], Awaitable[Result]]) -> Result:
         try:
-            result = await ask(member.provider)
+            result = await ask(member)
         except NodeRefused:
             self._succeeded(member)
-            raise
-        except NodeError:
-            self._failed(member)
             raise
         self._succeeded(member)
         return result
 
-    def _order(self) -> list[_Member]:
-        now = self._clock.monotonic()
-        return sorted(self._members, key=lambda member: max(0.0, member.down_until - now))
+    def _order(self) -> list[Member]:
+        """Return whom to ask, best first.
 
-    def _failed(self, member: _Member) -> None:
-        member.failures += 1
-        if member.failures >= self._policy.failures_max:
-            member.down_until = self._clock.monotonic() + self._policy.cool_down_seconds
+        Raises:
+            NodeUnreachable: all providers are in quarantine.
+        """
+        trusted = self._trusted()
+        if not trusted:
+            reasons = "; ".join(f"{member.name}: {member.standing.quarantine}" for member in self._members)
+            raise NodeUnreachable(
+                "providers", f"all are in quarantine ({reasons})", "add a provider that can be trusted"
+            )
+        return trusted
 
-    def _succeeded(self, member: _Member) -> None:
-        member.failures = 0
-        member.down_until = 0.0
+    def _trusted(self) -> list[Member]:
+        trusted = [member for member in self._members if member.standing.quarantine is None]
+        return sorted(trusted, key=lambda member: _rank(member.standing))
+
+    def _succeeded(self, member: Member) -> None:
+        self._answered = True
+        member.standing.succeeded()
+
+    def _failed(self, member: Member, error: NodeError) -> None:
+        self._charged.add(error)
+        member.standing.failed()
+
+    def _wrong_chain(self, member: Member, error: ConfigError) -> KeeperError:
+        """Stop at the start. Later, while another provider is left, only this one is lost."""
+        if not self._answered or self.another(member) is member:
+            return error
+        self.quarantine(member, error.reason)
+        return NodeUnreachable(error.thing, error.reason, error.remedy)
+
+
+def _rank(standing: Standing) -> tuple[float, bool, int]:
+    """Return what providers are sorted by; equal ones stay in the operator's order."""
+    return standing.down_seconds, standing.lags, standing.band
 
 
 def _is_limit(answer: object) -> bool:

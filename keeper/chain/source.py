@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from keeper.chain.bloom import may_hold, outside
+from keeper.chain.pool import ProviderPool
 from keeper.chain.watch import Watch
 from keeper.chain.wire import HeadHint, decode_block_logs, decode_header, decode_output
 from keeper.core.errors import NodeError, NodeMalformed, NodeRefused
@@ -36,14 +37,14 @@ class BlockSource:
     """What one provider says about blocks, remembered for one operation.
 
     Args:
+        pool: Where another provider is found when an empty answer is doubtful.
         node: The provider, pinned.
-        second: Who is asked when an empty answer is doubtful; may be the same provider.
         watch: Which logs and reads are wanted.
     """
 
-    def __init__(self, node: Node, second: Node, watch: Watch) -> None:
+    def __init__(self, pool: ProviderPool, node: Node, watch: Watch) -> None:
+        self._pool = pool
         self._node = node
-        self._second = second
         self._watch = watch
         self._headers: dict[Hash32, BlockHeader] = {}
         self._logs: dict[Hash32, tuple[RawLog, ...]] = {}
@@ -136,10 +137,11 @@ class BlockSource:
         ]
         if not doubtful:
             return
+        second = self._pool.another(self._node)
         try:
-            await self._ask(self._second, [self._ask_logs(header) for header in doubtful])
+            await self._ask(second, [self._ask_logs(header) for header in doubtful])
         except NodeError:
-            if self._second is self._node:
+            if second is self._node:
                 raise
             await self._ask(self._node, [self._ask_logs(header) for header in doubtful])
 
