@@ -133,4 +133,31 @@ class SignerHalted(Decision, frozen=True, tag="SignerHalted/1"):
     reason: str
 
 
-AnyDecision = HealthChanged | ProposalRefused | IntentAdmitted | IntentAdvanced | LiquidationObserved | SignerHalted
+class AuditFailed(Decision, frozen=True, tag="AuditFailed/1"):
+    """The venue's own figures of an account differ from ours; it is unknown until a later audit agrees."""
+
+    venue: str
+    account: Address
+    block_number: int
+    ours: str
+    theirs: str
+
+
+class AuditAgreed(Decision, frozen=True, tag="AuditAgreed/1"):
+    """The venue's own figures of these accounts are ours."""
+
+    venue: str
+    accounts: tuple[Address, ...]
+    block_number: int
+
+
+AnyDecision = (
+    HealthChanged
+    | ProposalRefused
+    | IntentAdmitted
+    | IntentAdvanced
+    | LiquidationObserved
+    | SignerHalted
+    | AuditFailed
+    | AuditAgreed
+)

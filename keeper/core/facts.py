@@ -65,6 +65,13 @@ class BackfilledBlock(msgspec.Struct, frozen=True, array_like=True, gc=False):
     logs: tuple[RawLog, ...]
 
 
+class RepairedBlock(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A block's right logs, and the venue reads made at its end."""
+
+    block: BackfilledBlock
+    reads: tuple[ContractRead, ...]
+
+
 class RunStarted(Fact, frozen=True, tag="RunStarted/1"):
     """A process opened the journal. ``run_id`` is derived from the journal's tip and the config."""
 
@@ -85,7 +92,7 @@ class RunStopped(Fact, frozen=True, tag="RunStopped/1"):
 class BlocksBackfilled(Fact, frozen=True, tag="BlocksBackfilled/1"):
     """A complete range below finality: all watched logs of blocks ``first`` to ``last.number`` inclusive.
 
-    ``reads`` were made at ``last``. ``behind_blocks`` as in :class:`BlockApplied`.
+    ``reads`` were made at ``last``. ``behind_blocks`` and ``source`` as in :class:`BlockApplied`.
     """
 
     chain_id: int
@@ -94,13 +101,15 @@ class BlocksBackfilled(Fact, frozen=True, tag="BlocksBackfilled/1"):
     blocks: tuple[BackfilledBlock, ...]
     reads: tuple[ContractRead, ...]
     behind_blocks: int
+    source: str = ""
 
 
 class BlockApplied(Fact, frozen=True, tag="BlockApplied/1"):
     """A block whose parent is the tip: all its watched logs, and the venue reads pinned to its hash.
 
     ``behind_blocks`` is how many known blocks follow it; the engine decides only at zero. ``seen_unix_ms`` is when the
-    head that led to it was first heard of: it explains latency and decides nothing.
+    head that led to it was first heard of: it explains latency and decides nothing. ``source`` is the provider that
+    gave the logs, by its redacted name: who verifies them must be another.
     """
 
     chain_id: int
@@ -109,6 +118,7 @@ class BlockApplied(Fact, frozen=True, tag="BlockApplied/1"):
     reads: tuple[ContractRead, ...]
     behind_blocks: int
     seen_unix_ms: int = 0
+    source: str = ""
 
 
 class BlockReverted(Fact, frozen=True, tag="BlockReverted/1"):
@@ -125,6 +135,43 @@ class BlockFinalized(Fact, frozen=True, tag="BlockFinalized/1"):
     chain_id: int
     number: int
     hash: Hash32
+
+
+class RangeVerified(Fact, frozen=True, tag="RangeVerified/1"):
+    """The logs of final blocks ``first`` to ``last`` were read again elsewhere and are the ones recorded.
+
+    ``digest`` is that of :func:`keeper.core.digest.range_digest`. ``providers`` gave it, by their redacted names.
+    """
+
+    chain_id: int
+    first: int
+    last: int
+    digest: Hash32
+    providers: tuple[str, ...]
+
+
+class LogsRepaired(Fact, frozen=True, tag="LogsRepaired/1"):
+    """What was recorded from block ``first`` on was wrong; this is right, up to the tip, which is the last block.
+
+    ``blocks`` are those with watched logs or reads, oldest first. ``source`` gave them; ``liar`` had given the wrong
+    ones, empty when nobody could be shown to have.
+    """
+
+    chain_id: int
+    first: int
+    blocks: tuple[RepairedBlock, ...]
+    source: str
+    liar: str
+
+
+class AccountsAudited(Fact, frozen=True, tag="AccountsAudited/1"):
+    """A venue's own view of some accounts, read at the tip; void when the tip has changed meanwhile."""
+
+    chain_id: int
+    venue: str
+    block_number: int
+    block_hash: Hash32
+    reads: tuple[ContractRead, ...]
 
 
 class ClockTicked(Fact, frozen=True, tag="ClockTicked/1"):
@@ -249,6 +296,9 @@ AnyFact = (
     | BlockApplied
     | BlockReverted
     | BlockFinalized
+    | RangeVerified
+    | LogsRepaired
+    | AccountsAudited
     | ClockTicked
     | KillSwitchChanged
     | SignerRead

@@ -18,7 +18,8 @@ class ChainSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A chain the run follows.
 
     ``finality_depth_blocks`` is ``None`` when the chain's own ``finalized`` tag is used. ``wrapped_native`` is the
-    token whose venue price values gas. No head for ``stale_after_seconds`` makes every account ``Unknown``.
+    token whose venue price values gas. No head for ``stale_after_seconds`` makes every account ``Unknown``. While
+    ``scanned``, logs are read again from a second provider, and what they changed can be taken back until then.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ChainSpec(msgspec.Struct, frozen=True, kw_only=True):
     finality_depth_blocks: int | None
     stale_after_seconds: int
     wrapped_native: Address | None
+    scanned: bool = False
 
 
 class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):

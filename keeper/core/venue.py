@@ -121,6 +121,19 @@ class LiquidationSeen(msgspec.Struct, frozen=True, array_like=True):
     tx_hash: Hash32
 
 
+class AuditFinding(msgspec.Struct, frozen=True, array_like=True):
+    """What an audit found of an account: our figures and the venue's own, as text; equal when they agree."""
+
+    account: Address
+    ours: str
+    theirs: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the figures are the same."""
+        return self.ours == self.theirs
+
+
 class VenueView(Protocol):
     """What a strategy may ask of a venue, at the block that is being decided on."""
 
@@ -183,6 +196,15 @@ class Ledger(VenueView, Protocol):
 
     def margin(self, account: Address) -> AccountMargin:
         """The account's margin at the current block's timestamp; ``Unknown`` and why where a figure is missing."""
+
+    def audit_reads(self, accounts: Sequence[Address]) -> tuple[ReadRequest, ...]:
+        """The view calls that give the venue's own figures of these accounts."""
+
+    def audit_findings(self, reads: Sequence[ContractRead]) -> tuple[AuditFinding, ...]:
+        """Compare answers to :meth:`audit_reads`, made at the current block, with our own figures.
+
+        An account of which either side has no figure (a revert, a price that is missing) is left out.
+        """
 
     def liquidation_call(self, account: Address, preview: Preview) -> Call:
         """The transaction that executes a preview."""

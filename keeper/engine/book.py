@@ -243,6 +243,12 @@ class IntentBook:
                 advanced += self._advance(tracked, Event.REORGED, f"block {number} was reverted")
         return advanced
 
+    def revert_effects(self, chain_id: int, first: int) -> list[IntentAdvanced]:
+        """Step back the intents whose effect was seen from block ``first`` on, in logs that may have been wrong."""
+        seen = [tracked for tracked in self._of_chain(chain_id) if tracked.liquidated_since(first)]
+        why = f"logs from block {first} on are repaired"
+        return [step for tracked in seen for step in self._advance(tracked, Event.REORGED, why)]
+
     def finalize(self, chain_id: int, finalized_number: int, tip_number: int) -> list[BookDecision]:
         """End what stands in final blocks, and what lost its slot to a foreign transaction."""
         decisions: list[BookDecision] = []

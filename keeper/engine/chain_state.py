@@ -11,8 +11,9 @@ import msgspec
 from msgspec.structs import replace
 
 from keeper.core.errors import FinalityViolated, invariant
-from keeper.core.facts import BlockHeader, BlocksBackfilled
+from keeper.core.facts import BlockApplied, BlockHeader, BlocksBackfilled, LogsRepaired, RangeVerified
 from keeper.core.ids import Hash32, to_hex
+from keeper.engine.unverified import Unverified
 
 RECENT_BLOCKS_MIN = 256
 
@@ -21,7 +22,8 @@ class ChainState(msgspec.Struct):
     """One followed chain.
 
     ``headers`` are newest last, without their blooms (nobody asks for those again, and they are most of a header's
-    bytes in a snapshot). ``head_seen_ms`` is when a block at the head came last.
+    bytes in a snapshot). ``head_seen_ms`` is when a block at the head came last. ``unverified`` stays empty unless the
+    chain is ``scanned``.
     """
 
     chain_id: int
@@ -29,6 +31,14 @@ class ChainState(msgspec.Struct):
     finalized_number: int = 0
     behind_blocks: int = 0
     head_seen_ms: int = 0
+    scanned: bool = False
+    unverified: Unverified = msgspec.field(default_factory=Unverified)
+
+    @property
+    def settled_number(self) -> int:
+        """The newest block that can change no more: it is final, and verified or given up."""
+        waiting = self.unverified.first
+        return self.finalized_number if waiting is None else min(self.finalized_number, waiting - 1)
 
     @property
     def tip(self) -> BlockHeader | None:
@@ -50,8 +60,15 @@ class ChainState(msgspec.Struct):
         invariant(self.headers, f"chain {self.chain_id}", "has no block yet")
         return self.headers[-1].number
 
-    def apply(self, header: BlockHeader, behind_blocks: int, elapsed_ms: int) -> None:
+    def scan(self, *, on: bool) -> None:
+        """Begin or end to keep what a second provider has not confirmed."""
+        self.scanned = on
+        if not on:
+            self.unverified = Unverified()
+
+    def apply(self, fact: BlockApplied, elapsed_ms: int) -> None:
         """Take the next block, whose parent must be the tip."""
+        header, behind_blocks = fact.header, fact.behind_blocks
         tip = self.tip
         follows = tip is None or (header.parent_hash, header.number) == (tip.hash, tip.number + 1)
         invariant(follows, f"block {header.number} of chain {self.chain_id}", "does not follow the tip")
@@ -59,6 +76,10 @@ class ChainState(msgspec.Struct):
         self.behind_blocks = behind_blocks
         if behind_blocks == 0:
             self.head_seen_ms = elapsed_ms
+        if self.scanned:
+            self.unverified.add(header.number, header.number, fact.source)
+            self.unverified.fold(header.number, header.hash, fact.logs)
+            self.unverified.bound(header.number)
 
     def backfill(self, fact: BlocksBackfilled) -> None:
         """Take a complete range of final blocks that starts right after the tip."""
@@ -71,6 +92,37 @@ class ChainState(msgspec.Struct):
         self.headers = [_without_bloom(fact.last)]
         self.behind_blocks = fact.behind_blocks
         self.finalized_number = max(self.finalized_number, fact.last.number)
+        if self.scanned:
+            self.unverified.add(fact.first, fact.last.number, fact.source)
+            for block in fact.blocks:
+                self.unverified.fold(block.number, block.hash, block.logs)
+            self.unverified.bound(fact.last.number)
+
+    def verify(self, fact: RangeVerified) -> None:
+        """Take the word of a second provider for a range.
+
+        Raises:
+            InvariantBroken: the range is not final, or what was folded is something else.
+        """
+        name = f"range {fact.first} to {fact.last} of chain {self.chain_id}"
+        invariant(fact.last <= self.finalized_number, name, "was verified before it was final")
+        invariant(self.unverified.agrees(fact), name, "was verified with other logs than were folded")
+        self.unverified.take(fact.first, fact.last)
+
+    def repair(self, fact: LogsRepaired) -> None:
+        """Take the right logs of the blocks from ``first`` to the tip, which nobody has confirmed yet.
+
+        Raises:
+            InvariantBroken: the repair does not end at the tip, or reaches below what can be taken back.
+        """
+        name, tip, last = f"repair from block {fact.first} of chain {self.chain_id}", self.tip, fact.blocks[-1].block
+        is_tip = tip is not None and (tip.number, tip.hash) == (last.number, last.hash)
+        invariant(is_tip, name, "does not end at the tip")
+        invariant(fact.first > self.settled_number, name, "begins where everything is settled")
+        self.unverified.revert(fact.first)
+        self.unverified.add(fact.first, last.number, fact.source)
+        for each in fact.blocks:
+            self.unverified.fold(each.block.number, each.block.hash, each.block.logs)
 
     def revert(self, number: int, block_hash: Hash32) -> None:
         """Give up the tip.
@@ -89,6 +141,7 @@ class ChainState(msgspec.Struct):
         is_tip = tip is not None and (tip.number, tip.hash) == (number, block_hash)
         invariant(is_tip, f"block {number} of chain {self.chain_id}", "was reverted but is not the tip")
         self.headers.pop()
+        self.unverified.revert(number)
 
     def finalize(self, number: int, block_hash: Hash32) -> bool:
         """Move finality forward; ``False`` when it is already there.

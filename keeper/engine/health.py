@@ -16,15 +16,20 @@ from keeper.core.units import BaseAmount
 from keeper.core.venue import AccountMargin, Health, Ledger, Status
 
 LAGS = "watermark lags"
+AUDIT_FAILED = "audit failed"
 
 AccountKey = tuple[str, Address]
 
 
 class HealthMap:
-    """The last margin of each account with debt, by (venue, account), in the order of classification."""
+    """The last margin of each account with debt, by (venue, account), in the order of classification.
 
-    def __init__(self, margins: Iterable[AccountMargin] = ()) -> None:
+    An account is ``doubted`` from an audit that failed until one that agrees, and unknown while it is.
+    """
+
+    def __init__(self, margins: Iterable[AccountMargin] = (), doubted: Iterable[AccountKey] = ()) -> None:
         self.margins: dict[AccountKey, AccountMargin] = {(margin.venue, margin.account): margin for margin in margins}
+        self.doubted: set[AccountKey] = set(doubted)
 
     def classify(self, ledger: Ledger, block_number: int) -> list[HealthChanged]:
         """Classify every account of a venue at the current block; accounts that lost all debt leave."""
@@ -34,18 +39,26 @@ class HealthMap:
         changes += [self._enter(key, margin, block_number) for key, margin in found.items()]
         return [change for change in changes if change is not None]
 
+    def doubt(self, venue: str, account: Address, block_number: int) -> list[HealthChanged]:
+        """Make an account ``Unknown`` until an audit of it agrees."""
+        key = (venue, account)
+        self.doubted.add(key)
+        known = self.margins.get(key)
+        change = None if known is None else self._enter(key, known, block_number)
+        return [] if change is None else [change]
+
+    def trust(self, venue: str, accounts: Iterable[Address]) -> None:
+        """End the doubt about accounts; they are classified at the next head."""
+        self.doubted.difference_update((venue, account) for account in accounts)
+
     def blind(self, venue: str, block_number: int) -> list[HealthChanged]:
         """Make every account of a venue ``Unknown``: nothing was heard of its chain for too long."""
-        unknown = Health(Status.UNKNOWN, LAGS)
         known = [
             key
             for key, margin in self.margins.items()
             if key[0] == venue and margin.health.status is not Status.UNKNOWN
         ]
-        changes = [
-            self._enter(key, msgspec.structs.replace(self.margins[key], health=unknown, health_wad=None), block_number)
-            for key in sorted(known)
-        ]
+        changes = [self._enter(key, _unknown(self.margins[key], LAGS), block_number) for key in sorted(known)]
         return [change for change in changes if change is not None]
 
     def at_risk(self, venue: str) -> list[AccountMargin]:
@@ -60,6 +73,8 @@ class HealthMap:
     def _enter(self, key: AccountKey, margin: AccountMargin, block_number: int) -> HealthChanged | None:
         known = self.margins.get(key)
         previous = known.health.status if known is not None else Status.HEALTHY
+        if key in self.doubted and margin.health.status is not Status.UNKNOWN:
+            margin = _unknown(margin, AUDIT_FAILED)
         self.margins[key] = margin
         return _change(margin, previous, block_number)
 
@@ -69,6 +84,10 @@ class HealthMap:
             ledger.margin(key[1]), health=Health(Status.HEALTHY), health_wad=None, debt_base=BaseAmount(0)
         )
         return _change(margin, previous.health.status, block_number)
+
+
+def _unknown(margin: AccountMargin, reason: str) -> AccountMargin:
+    return msgspec.structs.replace(margin, health=Health(Status.UNKNOWN, reason), health_wad=None)
 
 
 def _change(margin: AccountMargin, previous: Status, block_number: int) -> HealthChanged | None:

@@ -190,6 +190,13 @@ class TrackedIntent(msgspec.Struct):
         """What it concerns (see :data:`Subject`)."""
         return subject_of(self.intent)
 
+    def liquidated_since(self, block_number: int) -> bool:
+        """Tell whether the venue's own event of it stands in this block or a later one."""
+        held = self.inclusion
+        if held is None or held.outcome is not Outcome.EFFECT or held.block_number < block_number:
+            return False
+        return self.intent.kind == "liquidation"
+
     def advance(self, event: Event, reason: str) -> list[IntentAdvanced]:
         """Move along the table.
 

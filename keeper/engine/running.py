@@ -25,7 +25,7 @@ def configure(state: EngineState, config: RunConfig, open_ledger: OpenLedger) ->
     _check_signers(state, config)
     state.config = config
     for chain in config.chains:
-        state.chains.setdefault(chain.chain_id, ChainState(chain.chain_id))
+        state.chains.setdefault(chain.chain_id, ChainState(chain.chain_id)).scan(on=chain.scanned)
     state.ledgers = {spec.name: state.ledgers.get(spec.name) or open_ledger(spec) for spec in config.venues}
 
 

@@ -13,6 +13,7 @@ import msgspec
 from keeper.core.codec import decoder, encoder
 from keeper.core.errors import InvariantBroken, JournalDamaged, JournalForeign, invariant
 from keeper.core.facts import SignerRead
+from keeper.core.ids import Address
 from keeper.core.runconfig import ChainSpec, RunConfig, SignerSpec, VenueSpec
 from keeper.core.venue import AccountMargin, Ledger
 from keeper.engine.book import BookState, IntentBook
@@ -21,7 +22,7 @@ from keeper.engine.clock import EngineClock
 from keeper.engine.health import HealthMap
 from keeper.engine.refusals import RefusalMemory, RefusedPlan
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Raised whenever the same facts would give another state or other decisions."""
 
 OpenLedger = Callable[[VenueSpec], Ledger]
@@ -90,6 +91,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     ledgers: list[tuple[str, bytes]]
     wallets: list[SignerRead]
     margins: list[AccountMargin]
+    doubted: list[tuple[str, Address]]
     book: BookState
     refusals: list[RefusedPlan]
 
@@ -112,6 +114,7 @@ def dump_state(state: EngineState) -> bytes:
             ledgers=[(name, state.ledgers[name].dump()) for name in sorted(state.ledgers)],
             wallets=[state.wallets[lane] for lane in sorted(state.wallets)],
             margins=[state.health.margins[key] for key in sorted(state.health.margins)],
+            doubted=sorted(state.health.doubted),
             book=state.intents.dump(),
             refusals=state.refusals.entries(),
         )
@@ -144,7 +147,7 @@ def _restored(snapshot: Snapshot, open_ledger: OpenLedger) -> EngineState:
     state.draining = snapshot.draining
     state.chains = {chain.chain_id: chain for chain in snapshot.chains}
     state.wallets = {(wallet.chain_id, wallet.signer): wallet for wallet in snapshot.wallets}
-    state.health = HealthMap(snapshot.margins)
+    state.health = HealthMap(snapshot.margins, snapshot.doubted)
     state.intents = IntentBook.restored(snapshot.book)
     state.refusals = RefusalMemory(snapshot.refusals)
     dumps = dict(snapshot.ledgers)

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from keeper.core.decisions import AnyDecision, HealthChanged, LiquidationObserved
+from keeper.core.decisions import AnyDecision, AuditAgreed, AuditFailed, HealthChanged, LiquidationObserved
 from keeper.core.errors import invariant
 from keeper.core.facts import (
+    AccountsAudited,
     AnyFact,
     AttemptPrepared,
     AttemptSent,
@@ -30,7 +31,9 @@ from keeper.core.facts import (
     ClockTicked,
     IntentDropped,
     KillSwitchChanged,
+    LogsRepaired,
     PreflightSeen,
+    RangeVerified,
     RawLog,
     ReceiptSeen,
     RunStarted,
@@ -69,6 +72,9 @@ class Engine:
             BlockApplied: self._block_applied,
             BlockReverted: self._block_reverted,
             BlockFinalized: self._block_finalized,
+            RangeVerified: self._range_verified,
+            LogsRepaired: self._logs_repaired,
+            AccountsAudited: self._accounts_audited,
             ClockTicked: self._clock_ticked,
             KillSwitchChanged: self._kill_switch_changed,
             SignerRead: self._signer_read,
@@ -218,7 +224,7 @@ class Engine:
 
     def _block_applied(self, fact: BlockApplied) -> list[AnyDecision]:
         chain = self._state.chain(fact.chain_id)
-        chain.apply(fact.header, fact.behind_blocks, self._state.clock.elapsed_ms)
+        chain.apply(fact, self._state.clock.elapsed_ms)
         decisions = self._fold(fact.chain_id, fact.header, fact.logs)
         for ledger in self._state.ledgers_of(fact.chain_id):
             ledger.apply_reads(fact.reads)
@@ -235,9 +241,48 @@ class Engine:
         return self._finalize(chain) if chain.finalize(fact.number, fact.hash) else []
 
     def _finalize(self, chain: ChainState) -> list[AnyDecision]:
-        for ledger in self._state.ledgers_of(chain.chain_id):
-            ledger.forget_undo(chain.finalized_number)
+        self._settle(chain)
         return [*self._state.intents.finalize(chain.chain_id, chain.finalized_number, chain.tip_number)]
+
+    def _settle(self, chain: ChainState) -> None:
+        for ledger in self._state.ledgers_of(chain.chain_id):
+            ledger.forget_undo(chain.settled_number)
+
+    def _range_verified(self, fact: RangeVerified) -> tuple[AnyDecision, ...]:
+        chain = self._state.chain(fact.chain_id)
+        chain.verify(fact)
+        self._settle(chain)
+        return ()
+
+    def _logs_repaired(self, fact: LogsRepaired) -> list[AnyDecision]:
+        """Take back what wrong logs did, fold the right ones; health is computed again at the next head."""
+        chain = self._state.chain(fact.chain_id)
+        chain.repair(fact)
+        ledgers = self._state.ledgers_of(fact.chain_id)
+        for number in range(chain.tip_number, fact.first - 1, -1):
+            for ledger in ledgers:
+                ledger.undo_block(number)
+        decisions: list[AnyDecision] = [*self._state.intents.revert_effects(fact.chain_id, fact.first)]
+        for each in fact.blocks:
+            decisions += self._fold(fact.chain_id, each.block, each.block.logs)
+            for ledger in ledgers:
+                ledger.apply_reads(each.reads)
+        return decisions + self._finalize(chain)
+
+    def _accounts_audited(self, fact: AccountsAudited) -> list[AnyDecision]:
+        """Compare the venue's own figures with ours; void when ours are of another block by now."""
+        chain, ledger = self._state.chain(fact.chain_id), self._state.ledgers.get(fact.venue)
+        if ledger is None or chain.tip is None or chain.tip.hash != fact.block_hash:
+            return []
+        findings = ledger.audit_findings(fact.reads)
+        agreed = tuple(finding.account for finding in findings if finding.agrees)
+        decisions: list[AnyDecision] = [AuditAgreed(fact.venue, agreed, fact.block_number)] if agreed else []
+        self._state.health.trust(fact.venue, agreed)
+        for each in findings:
+            if not each.agrees:
+                decisions.append(AuditFailed(fact.venue, each.account, fact.block_number, each.ours, each.theirs))
+                decisions += self._state.health.doubt(ledger.name, each.account, fact.block_number)
+        return decisions
 
     def _fold(self, chain_id: int, block: BlockHeader | BackfilledBlock, logs: Iterable[RawLog]) -> list[AnyDecision]:
         """Let every venue fold a block's logs; observed liquidations advance our own intents."""

@@ -22,7 +22,7 @@ import zstandard
 
 from keeper.core.codec import AnyBody, Record, decoder, encoder
 from keeper.core.errors import JournalDamaged, invariant
-from keeper.core.facts import BlockApplied, BlockFinalized, BlockReverted, BlocksBackfilled
+from keeper.core.facts import BlockApplied, BlockFinalized, BlockReverted, BlocksBackfilled, LogsRepaired
 from keeper.core.ids import HASH_LENGTH, Hash32
 from keeper.journal.upcast import Upcasts, upgrade_records
 
@@ -82,6 +82,7 @@ _BLOCK_NUMBERS: dict[type, tuple[Callable[[Any], int], ...]] = {
     BlocksBackfilled: (attrgetter("first"), attrgetter("last.number")),
     BlockReverted: (attrgetter("number"),),
     BlockFinalized: (attrgetter("number"),),
+    LogsRepaired: (attrgetter("first"),),
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from keeper.core.facts import BlockApplied, BlockReverted, BlocksBackfilled
+from keeper.core.facts import BlockApplied, BlockReverted, BlocksBackfilled, LogsRepaired, RangeVerified
 from keeper.core.runconfig import RunConfig
 
 NAMESPACE = "keeper"
@@ -35,6 +35,14 @@ class ChainMetrics:
             namespace=NAMESPACE,
             registry=registry,
             buckets=DEPTHS,
+        )
+        self._verified_block = gauge("verified_block", "Newest final block that a second provider confirmed.", "chain")
+        self._repairs = Counter(
+            "repairs_total",
+            "Times that logs were recorded wrong and put right.",
+            ["chain"],
+            namespace=NAMESPACE,
+            registry=registry,
         )
         self._requests = Counter(
             "rpc_requests_total",
@@ -80,6 +88,14 @@ class ChainMetrics:
         """Take an abandoned block."""
         self._reverted[fact.chain_id] = self._reverted.get(fact.chain_id, 0) + 1
         self._watermark_block.labels(self.name(fact.chain_id)).set(fact.number - 1)
+
+    def verified(self, fact: RangeVerified) -> None:
+        """Take a range that was read again elsewhere."""
+        self._verified_block.labels(self.name(fact.chain_id)).set(fact.last)
+
+    def repaired(self, fact: LogsRepaired) -> None:
+        """Take a repair."""
+        self._repairs.labels(self.name(fact.chain_id)).inc()
 
     def ticked(self, unix_ms: int) -> None:
         """Measure the lag of every chain anew: it grows while no block comes."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from keeper.core.codec import AnyBody
 from keeper.core.decisions import (
+    AuditAgreed,
+    AuditFailed,
     HealthChanged,
     IntentAdmitted,
     IntentAdvanced,
@@ -16,6 +18,7 @@ from keeper.core.decisions import (
     SignerHalted,
 )
 from keeper.core.facts import (
+    AccountsAudited,
     AttemptPrepared,
     AttemptSent,
     BlockApplied,
@@ -25,7 +28,9 @@ from keeper.core.facts import (
     ClockTicked,
     IntentDropped,
     KillSwitchChanged,
+    LogsRepaired,
     PreflightSeen,
+    RangeVerified,
     ReceiptSeen,
     RunStarted,
     RunStopped,
@@ -156,6 +161,11 @@ _SUMMARIES: Mapping[type, Callable[[Any], str]] = MappingProxyType(
         BlockApplied: _applied,
         BlockReverted: lambda fact: f"block {fact.number} {short_id(fact.hash)}",
         BlockFinalized: lambda fact: f"block {fact.number} {short_id(fact.hash)}",
+        RangeVerified: lambda fact: f"blocks {fact.first} to {fact.last} by {' and '.join(fact.providers)}",
+        LogsRepaired: lambda fact: (
+            f"from block {fact.first} on by {fact.source}, {fact.liar or 'nobody known'} had been wrong"
+        ),
+        AccountsAudited: lambda fact: f"{len(fact.reads)} accounts of {fact.venue} at block {fact.block_number}",
         ClockTicked: lambda fact: f"{fact.unix_ms} ms",
         KillSwitchChanged: lambda fact: f"{'armed' if fact.armed else 'disarmed'} ({fact.reason})",
         SignerRead: lambda fact: (
@@ -172,5 +182,12 @@ _SUMMARIES: Mapping[type, Callable[[Any], str]] = MappingProxyType(
         IntentAdvanced: _advanced,
         LiquidationObserved: _observed,
         SignerHalted: lambda decision: f"{decision.signer}: {decision.reason}",
+        AuditFailed: lambda decision: (
+            f"{decision.venue} {to_hex(decision.account)} at block {decision.block_number}: "
+            f"ours {decision.ours}, the venue's {decision.theirs}"
+        ),
+        AuditAgreed: lambda decision: (
+            f"{len(decision.accounts)} accounts of {decision.venue} at block {decision.block_number}"
+        ),
     }
 )

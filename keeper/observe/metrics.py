@@ -15,7 +15,14 @@ from prometheus_client.metrics_core import Metric
 
 from keeper import __version__
 from keeper.core.codec import AnyBody
-from keeper.core.decisions import IntentAdmitted, IntentAdvanced, LiquidationObserved, ProposalRefused
+from keeper.core.decisions import (
+    AuditAgreed,
+    AuditFailed,
+    IntentAdmitted,
+    IntentAdvanced,
+    LiquidationObserved,
+    ProposalRefused,
+)
 from keeper.core.facts import (
     AttemptSent,
     BlockApplied,
@@ -23,6 +30,8 @@ from keeper.core.facts import (
     BlocksBackfilled,
     ClockTicked,
     Fact,
+    LogsRepaired,
+    RangeVerified,
     ReceiptSeen,
     RunStarted,
     SignerRead,
@@ -60,6 +69,13 @@ class Metrics:
         self._divergences = Counter(
             "replay_divergence_total",
             "Decisions that a replay made differently.",
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._audits = Counter(
+            "audits_total",
+            "Accounts compared with the venue's own view.",
+            ["venue", "outcome"],
             namespace=NAMESPACE,
             registry=registry,
         )
@@ -129,10 +145,23 @@ class Metrics:
                 self._chains.backfilled(body)
             case BlockReverted():
                 self._chains.reverted(body)
+            case RangeVerified() | LogsRepaired() | AuditAgreed() | AuditFailed():
+                self._take_check(body)
             case SignerRead():
                 self._balance.labels(self._chains.name(body.chain_id), body.signer).set(int(body.balance_wei))
             case _:
                 self._take_slice(body, unix_ms)
+
+    def _take_check(self, body: RangeVerified | LogsRepaired | AuditAgreed | AuditFailed) -> None:
+        match body:
+            case RangeVerified():
+                self._chains.verified(body)
+            case LogsRepaired():
+                self._chains.repaired(body)
+            case AuditAgreed():
+                self._audits.labels(body.venue, "agreed").inc(len(body.accounts))
+            case AuditFailed():
+                self._audits.labels(body.venue, "failed").inc()
 
     def _take_slice(self, body: AnyBody, unix_ms: int) -> None:
         match body:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from keeper.core.errors import FinalityViolated, InvariantBroken
-from keeper.core.facts import BlockHeader, BlocksBackfilled
+from keeper.core.facts import BlockApplied, BlockHeader, BlocksBackfilled
 from keeper.core.ids import content_id
 from keeper.engine.chain_state import RECENT_BLOCKS_MIN, ChainState
 
@@ -16,11 +16,16 @@ def header(number: int) -> BlockHeader:
     return BlockHeader(number, content_id(number), content_id(number - 1), number, 0, b"")
 
 
+def applied(block: BlockHeader) -> BlockApplied:
+    """Return the fact of an empty block at the head."""
+    return BlockApplied(1, block, (), (), 0)
+
+
 def chain(length: int) -> ChainState:
     """Return a chain of blocks 1 to ``length``."""
     state = ChainState(1)
     for number in range(1, length + 1):
-        state.apply(header(number), 0, 0)
+        state.apply(applied(header(number)), 0)
     return state
 
 
@@ -91,7 +96,7 @@ def test_canonical() -> None:
 def test_older_than_held() -> None:
     """A block older than those held, and not final, is not taken as told."""
     state = ChainState(1)
-    state.apply(header(5), 0, 0)
+    state.apply(applied(header(5)), 0)
     assert not state.is_canonical(3, content_id(3))
 
 
@@ -109,5 +114,5 @@ def test_range_with_a_hole() -> None:
 def test_blooms_are_not_kept() -> None:
     """A header is held without its bloom, which nobody asks for again and every snapshot would carry."""
     state = ChainState(1)
-    state.apply(msgspec.structs.replace(header(1), logs_bloom=bytes(256)), 0, 0)
+    state.apply(applied(msgspec.structs.replace(header(1), logs_bloom=bytes(256))), 0)
     assert state.tip == header(1)

@@ -14,7 +14,7 @@ from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import VenueSpec
 from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
-from keeper.core.venue import AccountMargin, Call, Epoch, Health, LiquidationSeen, Pair, Preview, Status
+from keeper.core.venue import AccountMargin, AuditFinding, Call, Epoch, Health, LiquidationSeen, Pair, Preview, Status
 from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
 
 POOL = Address(b"\x99" * 20)
@@ -191,6 +191,23 @@ class ToyLedger:
         if price is None:
             return None
         return BaseAmount(int(amount) * price // (10**18 if token == NATIVE else 1))
+
+    def audit_reads(self, accounts: Sequence[Address]) -> tuple[ReadRequest, ...]:
+        """Ask the pool for each account."""
+        return tuple(ReadRequest(POOL, bytes(account)) for account in accounts)
+
+    def audit_findings(self, reads: Sequence[ContractRead]) -> tuple[AuditFinding, ...]:
+        """The answer is the collateral and the debt as text."""
+        return tuple(
+            AuditFinding(account, self.figures(account), read.output.decode())
+            for read in reads
+            if (account := Address(read.calldata)) and read.output is not None
+        )
+
+    def figures(self, account: Address) -> str:
+        """Collateral and debt of an account, as an audit answers them."""
+        margin = self.margin(account)
+        return f"{int(margin.collateral_base)} {int(margin.debt_base)}"
 
     def liquidation_call(self, account: Address, preview: Preview) -> Call:
         """Readable bytes."""

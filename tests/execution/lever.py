@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ZERO_ADDRESS, Address
 from keeper.core.units import BaseAmount, TokenAmount
-from keeper.core.venue import AccountMargin, Call, LiquidationSeen, Pair, Preview
+from keeper.core.venue import AccountMargin, AuditFinding, Call, LiquidationSeen, Pair, Preview
 
 PULL, FAIL, LOCK = b"\x00", b"\x01", b"\x02"
 TOPIC = b"\x4c" * 32
@@ -112,6 +112,14 @@ class LeverVenue:
     def approval_call(self, token: Address, amount: TokenAmount) -> Call:
         """Need no allowance."""
         raise NotImplementedError
+
+    def audit_reads(self, accounts: Sequence[Address]) -> tuple[ReadRequest, ...]:
+        """Ask nothing."""
+        return ()
+
+    def audit_findings(self, reads: Sequence[ContractRead]) -> tuple[AuditFinding, ...]:
+        """Find nothing."""
+        return ()
 
     def dump(self) -> bytes:
         """Have no state."""

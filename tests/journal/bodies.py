@@ -5,15 +5,20 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from keeper.core.codec import AnyBody
-from keeper.core.decisions import IntentAdvanced, IntentState, SignerHalted
+from keeper.core.decisions import AuditAgreed, AuditFailed, IntentAdvanced, IntentState, SignerHalted
 from keeper.core.facts import (
+    AccountsAudited,
+    BackfilledBlock,
     BlockApplied,
     BlockFinalized,
     BlockHeader,
     BlockReverted,
     ClockTicked,
     KillSwitchChanged,
+    LogsRepaired,
+    RangeVerified,
     RawLog,
+    RepairedBlock,
     SignerRead,
 )
 from keeper.core.ids import ADDRESS_LENGTH, HASH_LENGTH, Address, Hash32
@@ -28,6 +33,8 @@ _ADDRESSES = st.binary(min_size=ADDRESS_LENGTH, max_size=ADDRESS_LENGTH).map(Add
 _LOGS = st.builds(RawLog, _ADDRESSES, st.tuples(_HASHES), st.binary(max_size=96), _NUMBERS, _HASHES)
 _HEADERS = st.builds(BlockHeader, _NUMBERS, _HASHES, _HASHES, _NUMBERS, _NUMBERS, st.just(bytes(256)))
 _HOLDINGS = st.builds(Holding, _ADDRESSES, _ADDRESSES, *[st.integers(0, 2**256 - 1).map(TokenAmount)] * 2)
+_BACKFILLED = st.builds(BackfilledBlock, _NUMBERS, _HASHES, _NUMBERS, st.lists(_LOGS, max_size=2).map(tuple))
+_REPAIRED = st.builds(RepairedBlock, _BACKFILLED, st.just(()))
 
 ANY_BODY: st.SearchStrategy[AnyBody] = st.one_of(
     st.builds(ClockTicked, _NUMBERS),
@@ -35,6 +42,11 @@ ANY_BODY: st.SearchStrategy[AnyBody] = st.one_of(
     st.builds(BlockReverted, _NUMBERS, _NUMBERS, _HASHES),
     st.builds(BlockFinalized, _NUMBERS, _NUMBERS, _HASHES),
     st.builds(BlockApplied, _NUMBERS, _HEADERS, st.lists(_LOGS, max_size=4).map(tuple), st.just(()), _NUMBERS),
+    st.builds(
+        RangeVerified, _NUMBERS, _NUMBERS, _NUMBERS, _HASHES, st.tuples(st.text(max_size=9), st.text(max_size=9))
+    ),
+    st.builds(LogsRepaired, _NUMBERS, _NUMBERS, st.tuples(_REPAIRED), st.just("a"), st.just("b")),
+    st.builds(AccountsAudited, _NUMBERS, st.just("aave"), _NUMBERS, _HASHES, st.just(())),
     st.builds(
         SignerRead,
         _NUMBERS,
@@ -46,6 +58,8 @@ ANY_BODY: st.SearchStrategy[AnyBody] = st.one_of(
         st.lists(_HOLDINGS, max_size=2).map(tuple),
     ),
     st.builds(SignerHalted, st.just("main"), st.text(max_size=40)),
+    st.builds(AuditFailed, st.just("aave"), _ADDRESSES, _NUMBERS, st.text(max_size=9), st.text(max_size=9)),
+    st.builds(AuditAgreed, st.just("aave"), st.tuples(_ADDRESSES), _NUMBERS),
     st.builds(IntentAdvanced, _HASHES, st.sampled_from(IntentState), st.sampled_from(IntentState), st.text(max_size=9)),
 )
 ANY_GROUPS = st.lists(st.lists(st.tuples(ANY_BODY, _NUMBERS), min_size=1, max_size=12), min_size=1, max_size=12)

@@ -7,8 +7,17 @@ import typing
 import pytest
 
 from keeper.core.codec import AnyBody
-from keeper.core.decisions import AnyDecision, IntentState, ProposalRefused, SignerHalted
-from keeper.core.facts import AnyFact, BlockReverted, ClockTicked, KillSwitchChanged, RunStopped
+from keeper.core.decisions import AnyDecision, AuditAgreed, AuditFailed, IntentState, ProposalRefused, SignerHalted
+from keeper.core.facts import (
+    AccountsAudited,
+    AnyFact,
+    BlockReverted,
+    ClockTicked,
+    KillSwitchChanged,
+    LogsRepaired,
+    RangeVerified,
+    RunStopped,
+)
 from keeper.core.ids import content_id, to_hex
 from keeper.core.units import BaseAmount, Wad
 from keeper.observe import lines
@@ -37,6 +46,12 @@ SAID: list[tuple[AnyBody, str]] = [
     ),
     (records.advanced(IntentState.MINED, IntentState.FINAL_SUCCESS), f"{INTENT} mined -> final_success ()"),
     (SignerHalted("main", "foreign transaction"), "main: foreign transaction"),
+    (RangeVerified(records.CHAIN_ID, 3, 9, content_id("digest"), ("a", "b")), "blocks 3 to 9 by a and b"),
+    (LogsRepaired(records.CHAIN_ID, 3, (), "b", "a"), "from block 3 on by b, a had been wrong"),
+    (LogsRepaired(records.CHAIN_ID, 3, (), "b", ""), "from block 3 on by b, nobody known had been wrong"),
+    (AccountsAudited(records.CHAIN_ID, "aave", 11, records.block_hash(11), ()), "0 accounts of aave at block 11"),
+    (AuditAgreed("aave", (records.ACCOUNT,), 11), "1 accounts of aave at block 11"),
+    (AuditFailed("aave", records.ACCOUNT, 11, "1", "2"), f"aave {ACCOUNT} at block 11: ours 1, the venue's 2"),
 ]
 
 

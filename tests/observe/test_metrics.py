@@ -8,8 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from keeper.core.codec import AnyBody
-from keeper.core.decisions import IntentState, ProposalRefused
-from keeper.core.facts import BlockReverted, BlocksBackfilled, ClockTicked, SignerRead
+from keeper.core.decisions import AuditAgreed, AuditFailed, IntentState, ProposalRefused
+from keeper.core.facts import BlockReverted, BlocksBackfilled, ClockTicked, LogsRepaired, RangeVerified, SignerRead
+from keeper.core.ids import content_id
 from keeper.core.units import Wei
 from keeper.engine.intents import TrackedIntent
 from keeper.observe.metrics import Metrics
@@ -22,6 +23,9 @@ INTERFACE = (
     "watermark_lag_seconds",
     "reorgs_total",
     "reorg_depth_blocks",
+    "verified_block",
+    "repairs_total",
+    "audits_total",
     "rpc_requests_total",
     "rpc_seconds",
     "rpc_provider_up",
@@ -362,3 +366,23 @@ def test_what_only_this_machine_knows() -> None:
 
     assert (observed("journal_bytes"), observed("replay_divergence_total")) == (4096.0, 1.0)
     assert observed("build_info", version="0.1.0") == 1.0
+
+
+def test_confirmations_repairs_and_audits_are_counted() -> None:
+    """What a second provider confirmed, what was put right and what audits found is counted."""
+    observed = Observed(
+        (
+            1_000,
+            [
+                RangeVerified(records.CHAIN_ID, 3, 9, content_id("digest"), ("a", "b")),
+                LogsRepaired(records.CHAIN_ID, 10, (), "b", "a"),
+                AuditAgreed("aave", (records.ACCOUNT, records.SIGNER), 11),
+                AuditFailed("aave", records.ACCOUNT, 11, "1", "2"),
+            ],
+        )
+    )
+
+    assert observed("verified_block", chain="local") == 9
+    assert observed("repairs_total", chain="local") == 1
+    assert observed("audits_total", venue="aave", outcome="agreed") == 2
+    assert observed("audits_total", venue="aave", outcome="failed") == 1

@@ -16,6 +16,7 @@ from keeper.core.runconfig import VenueSpec
 from keeper.core.units import BaseAmount, TokenAmount, Wad
 from keeper.core.venue import (
     AccountMargin,
+    AuditFinding,
     Call,
     Epoch,
     Health,
@@ -24,7 +25,7 @@ from keeper.core.venue import (
     Preview,
     Status,
 )
-from keeper.venues.aave_v3 import calls, liquidation
+from keeper.venues.aave_v3 import audit, calls, liquidation
 from keeper.venues.aave_v3.codec import DECODERS, FEED_TOPICS, decode
 from keeper.venues.aave_v3.events import AddressSet, Change, Liquidated, ReserveInitialized, SourceSet
 from keeper.venues.aave_v3.fold import NAMED, Fold
@@ -242,6 +243,19 @@ class AaveLedger:
         if self._market is None:
             self._market = market_at(self._state, self._state.now.timestamp)
         return self._market
+
+    # Auditing.
+
+    def audit_reads(self, accounts: Sequence[Address]) -> tuple[ReadRequest, ...]:
+        """Return a call of ``getUserAccountData`` for each account; none before the pool is known."""
+        pool = self.spender
+        return () if pool is None else tuple(ReadRequest(pool, audit.call_data(account)) for account in accounts)
+
+    def audit_findings(self, reads: Sequence[ContractRead]) -> tuple[AuditFinding, ...]:
+        """Compare the pool's six figures with ours, to the wei."""
+        pool = self.spender
+        found = (audit.finding(read, self.account_data) for read in reads if read.target == pool)
+        return tuple(each for each in found if each is not None)
 
     # Acting.
 
