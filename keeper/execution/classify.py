@@ -1,24 +1,19 @@
-"""What a node's answer to ``eth_sendRawTransaction`` means.
+"""What a node's answer to ``eth_sendRawTransaction`` means: the table is ``send_errors.toml``, which says why.
 
-A table, because nodes say the same thing in different words and with overlapping error codes (geth answers most of
-these with -32000, anvil with -32003, reth with -32000 or -32003). Rows are tried in order, the first whose words occur
-in the message wins; a longer text therefore stands above one that it contains. What no row knows is ``unknown``:
-the transaction may or may not be in the pool, and only a receipt will tell.
-
-Where the words come from (all read in public sources):
-
-* geth: ``core/txpool/errors.go``, ``core/error.go``; the fee cap in ``internal/ethapi`` ``checkTxFee``.
-* reth: ``crates/rpc/rpc-eth-types/src/error/mod.rs`` (``RpcPoolError``, ``RpcInvalidTransactionError``).
-* nethermind: ``Nethermind.TxPool/AcceptTxResult.cs``; up to 1.2x the names of its members, later the words of geth.
-* erigon: ``erigon-lib/txpool/txpoolcfg`` ``DiscardReason.String``, prefixed ``INTERNAL_ERROR:`` or similar over gRPC.
-* anvil: ``crates/anvil/src/eth/error.rs`` (``to_rpc_result``, ``InvalidTransactionError``).
+Of all rows that match a message the longest words speak, so no row's place matters. Two rows of equal length that
+disagree about one message leave it ``unknown``: the transaction may or may not be in the pool, and only a receipt will
+tell.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Literal
 
-from keeper.core.errors import NodeRefused
+import msgspec
+
+from keeper.core.errors import ConfigError, NodeRefused
 
 Answer = Literal[
     "accepted",
@@ -30,45 +25,52 @@ Answer = Literal[
     "fee_cap_exceeded",
 ]
 
+_FILE = "send_errors.toml"
 
-class Row(NamedTuple):
-    """Words (lower case) that occur in an error message, what they mean, and who says them."""
 
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Words (lower case) that occur in an error message, what they mean, who says them, and where that is written."""
+
+    client: Literal["geth", "reth", "nethermind", "erigon", "anvil", "besu"]
     words: str
-    answer: Answer
-    said_by: str
+    means: Literal[
+        "accepted", "underpriced", "nonce_too_low", "nonce_too_high", "insufficient_funds", "fee_cap_exceeded"
+    ]
+    source: str
 
 
-TABLE = (
-    # The node has these very bytes.
-    Row("already known", "accepted", "geth ErrAlreadyKnown; reth AlreadyKnown; erigon AlreadyKnown"),
-    Row("alreadyknown", "accepted", "nethermind AlreadyKnown"),
-    Row("already imported", "accepted", "anvil PoolError::AlreadyImported"),
-    Row("existing tx with same hash", "accepted", "erigon DuplicateHash"),
-    # The nonce is taken by a transaction that offers nearly as much, or more.
-    Row("replacement transaction underpriced", "underpriced", "geth, reth, erigon, anvil"),
-    Row("replacementnotallowed", "underpriced", "nethermind ReplacementNotAllowed"),
-    Row("could not replace existing tx", "underpriced", "erigon NotReplaced"),
-    # The offer is below what the pool or the next block takes.
-    Row("max fee per gas less than block base fee", "underpriced", "geth ErrFeeCapTooLow; reth, anvil FeeCapTooLow"),
-    Row("transaction underpriced", "underpriced", "geth ErrUnderpriced; reth Underpriced"),
-    Row("priority fee below minimum required", "underpriced", "reth PriorityFeeBelowMinimum"),
-    Row("feetoolow", "underpriced", "nethermind FeeTooLow, FeeTooLowToCompete"),
-    Row("fee too low", "underpriced", "erigon FeeTooLow"),
-    Row("underpriced", "underpriced", "erigon UnderPriced"),
-    # The nonce is used on chain, or too far ahead of it.
-    Row("nonce too low", "nonce_too_low", "geth ErrNonceTooLow; reth, erigon, anvil NonceTooLow"),
-    Row("oldnonce", "nonce_too_low", "nethermind OldNonce"),
-    Row("nonce too high", "nonce_too_high", "geth ErrNonceTooHigh; reth, anvil NonceTooHigh"),
-    Row("noncegap", "nonce_too_high", "nethermind NonceGap"),
-    # Money.
-    Row("insufficient funds", "insufficient_funds", "geth ErrInsufficientFunds; reth, erigon, anvil InsufficientFunds"),
-    Row("insufficientfunds", "insufficient_funds", "nethermind InsufficientFunds"),
-    Row("exceeds the configured cap", "fee_cap_exceeded", "geth checkTxFee; reth ExceedsFeeCap"),
-)
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    text: tuple[Row, ...]
 
 
-def classify_refusal(refusal: NodeRefused) -> Answer:
+def parse_table(raw: bytes) -> tuple[Row, ...]:
+    """Read the table.
+
+    Raises:
+        ConfigError: it is not of the promised form, has words that could never match, or gives the same words two
+            meanings.
+    """
+    try:
+        rows = msgspec.toml.decode(raw, type=_Table).text
+    except msgspec.MsgspecError as error:
+        raise ConfigError(_FILE, str(error), "put the packaged file back") from None
+    meanings: dict[str, str] = {}
+    for row in rows:
+        if not row.words.strip() or row.words != row.words.lower():
+            raise ConfigError(_FILE, f"words {row.words!r} of {row.client} never match", "write them in lower case")
+        if meanings.setdefault(row.words, row.means) != row.means:
+            reason = f"words {row.words!r} mean {meanings[row.words]} and {row.means}"
+            raise ConfigError(_FILE, reason, "use longer words where two clients disagree")
+    return rows
+
+
+TABLE = parse_table(files("keeper.execution").joinpath(_FILE).read_bytes())
+
+
+def classify_refusal(refusal: NodeRefused, table: Iterable[Row] = TABLE) -> Answer:
     """Return what a node's error object says of the transaction it was sent; ``unknown`` when no row knows it."""
     message = refusal.message.lower()
-    return next((row.answer for row in TABLE if row.words in message), "unknown")
+    matching = [row for row in table if row.words in message]
+    longest = max((len(row.words) for row in matching), default=0)
+    meanings = {row.means for row in matching if len(row.words) == longest}
+    return meanings.pop() if len(meanings) == 1 else "unknown"
