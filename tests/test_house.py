@@ -5,12 +5,16 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+
+import pytest
 
 from keeper.settings import Listen, load_settings
 from keeper.settings.keys import Key, every_key
@@ -241,3 +245,19 @@ def test_every_key_is_documented() -> None:
 def test_the_example_loads() -> None:
     """The example configuration is valid, and sends nothing."""
     assert load_settings(ROOT / "config" / "keeper.toml", {}).mode == "dry-run"
+
+
+@pytest.mark.slow
+def test_signing_libraries_are_kept_in(tmp_path: Path) -> None:
+    """An import of a signing library from any other module breaks the contract *signing*."""
+    libraries = ["coincurve", "eth_account", "eth_keyfile", "eth_keys"]
+    for package in ("keeper", "strategies"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "keeper" / "execution" / "lane.py").open("a") as module:
+        module.write("".join(f"\nimport {library}" for library in libraries))
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
+    command += ["--config", str(ROOT / "pyproject.toml"), "--contract", "signing", "--no-cache"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert [library for library in libraries if f"keeper.execution.lane -> {library}" not in done.stdout] == []

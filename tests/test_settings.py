@@ -171,6 +171,7 @@ class TestEnvironment:
     def test_secret_from_file(self, here: Path) -> None:
         """A secret may come from a file, without its last newline."""
         (here / "password").write_text("two words\n\n", encoding="utf-8")
+        (here / "password").chmod(0o600)
 
         password = load(SIGNERS__MAIN__PASSWORD_FILE="password").signers["main"].password
 

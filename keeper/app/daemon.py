@@ -1,7 +1,7 @@
 """The daemon: every part under one task group, nothing dies unseen, and leaving is orderly.
 
-The order of a start: keys, nodes, journal, state, then ``RunStarted`` is durable, then heads are listened to. A wrong
-key, node or address is therefore reported before anything is written, and a second daemon stops at the journal's lock.
+The order of a start: nodes, journal, state, then ``RunStarted`` is durable, then heads are listened to. A wrong
+node or address is therefore reported before anything is written, and a second daemon stops at the journal's lock.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -19,18 +18,18 @@ from prometheus_client import CollectorRegistry
 from keeper import __version__
 from keeper.app.chains import Following, check_code, following, lanes, provider_pool
 from keeper.app.clock import SystemClock
+from keeper.app.keys import Keys
 from keeper.app.picture import Picture
 from keeper.app.restore import restored_engine
 from keeper.app.runconfig import run_config
 from keeper.app.watch import tick_clock, watch_kill_switch
 from keeper.chain.pool import ProviderPool
 from keeper.core.decisions import Decision, HealthChanged, IntentAdmitted, SignerHalted
-from keeper.core.errors import CredentialError, Halt, InvariantBroken, KeeperError
+from keeper.core.errors import Halt, InvariantBroken, KeeperError
 from keeper.core.facts import BlockApplied, ClockTicked, KillSwitchChanged, RunStarted, RunStopped
-from keeper.core.ids import Address, content_id
+from keeper.core.ids import content_id
 from keeper.core.runconfig import RunConfig
 from keeper.engine.step import ENGINE_VERSION, Engine
-from keeper.execution.keys import keystore_address, unlock_keystore
 from keeper.execution.lane import Lane
 from keeper.execution.signer import LocalSigner
 from keeper.journal.protocol import Journal
@@ -45,18 +44,19 @@ DRAIN_SECONDS_MAX = 30.0
 DRAIN_POLL_SECONDS = 0.05
 
 
-async def run_daemon(settings: Settings, *, live: bool) -> None:
+async def run_daemon(settings: Settings, keys: Keys, *, live: bool) -> None:
     """Run until SIGTERM or SIGINT, then drain and return.
 
     Args:
         settings: Validated.
+        keys: Of its signers.
         live: Send transactions. Otherwise every decision is made and journalled, and nothing is signed.
 
     Raises:
         KeeperError: why the daemon could not start or go on; its ``exit_code`` is the process's.
     """
     try:
-        async with _started(settings, live=live) as daemon:
+        async with _started(settings, keys, live=live) as daemon:
             await daemon.run()
     except* Exception as group:  # noqa: BLE001 - the supervisor: whatever ended a task is told, then the process stops
         raise _verdict(list(_leaves(group))) from None
@@ -80,32 +80,8 @@ def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
             yield error
 
 
-@dataclass(slots=True)
-class _Keys:
-    addresses: dict[str, Address]
-    signers: dict[str, LocalSigner]
-
-
-def _keys(settings: Settings, *, live: bool) -> _Keys:
-    """Open the keystores; a dry run needs their addresses only.
-
-    Raises:
-        CredentialError: a keystore or its password is missing or wrong.
-    """
-    if not live:
-        return _Keys({name: keystore_address(signer.keystore) for name, signer in settings.signers.items()}, {})
-    signers = {}
-    for name, signer in settings.signers.items():
-        if signer.password is None:
-            variable = f"KEEPER__SIGNERS__{name.upper()}__PASSWORD"
-            raise CredentialError(f"signers.{name}.password", "is missing", f"set {variable} or {variable}_FILE")
-        signers[name] = unlock_keystore(signer.keystore, signer.password.get_secret_value())
-    return _Keys({name: signer.address for name, signer in signers.items()}, signers)
-
-
 @asynccontextmanager
-async def _started(settings: Settings, *, live: bool) -> AsyncIterator[_Daemon]:
-    keys = _keys(settings, live=live)
+async def _started(settings: Settings, keys: Keys, *, live: bool) -> AsyncIterator[_Daemon]:
     config = run_config(settings, live=live, signers=keys.addresses)
     clock = SystemClock()
     metrics = Metrics(CollectorRegistry())

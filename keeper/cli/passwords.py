@@ -1,4 +1,4 @@
-"""Where a password comes from: a file, the environment's name for a signer, or the keyboard; never an argument."""
+"""Where a password comes from: a file, what the daemon of a signer would use, or the keyboard; never an argument."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import os
 import sys
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from keeper.core.errors import CredentialError
+from keeper.settings.credentials import SECRET_REMEDY, credential, secret_in
 
 
 def password_for(path: Path | None, signer: str | None, *, confirm: bool) -> str:
@@ -15,7 +18,7 @@ def password_for(path: Path | None, signer: str | None, *, confirm: bool) -> str
 
     Args:
         path: A file that holds the password alone.
-        signer: Whose ``KEEPER__SIGNERS__<NAME>__PASSWORD(_FILE)`` is read.
+        signer: Whose ``KEEPER__SIGNERS__<NAME>__PASSWORD(_FILE)`` is read, or the service manager's credential.
         confirm: Ask twice, because nothing tells a typing error of a new password.
 
     Raises:
@@ -33,15 +36,12 @@ def read_secret(path: Path) -> str:
     """Return what a file holds, without the line end that an editor adds.
 
     Raises:
-        CredentialError: it cannot be read.
+        CredentialError: it cannot be read, or others can read it too.
     """
     try:
-        return path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text"
-        raise CredentialError(
-            f"file {path}", f"cannot be read: {reason}", "name a file that holds the secret alone"
-        ) from None
+        return secret_in(path)
+    except ValueError as error:
+        raise CredentialError(f"file {path}", str(error), SECRET_REMEDY) from None
 
 
 def ask_hidden(prompt: str, remedy: str) -> str:
@@ -61,7 +61,10 @@ def ask_hidden(prompt: str, remedy: str) -> str:
 def _from_environment(signer: str) -> str | None:
     variable = f"KEEPER__SIGNERS__{signer.upper()}__PASSWORD"
     file = os.environ.get(f"{variable}_FILE")
-    return read_secret(Path(file)) if file else os.environ.get(variable)
+    if file:
+        return read_secret(Path(file))
+    given = credential(os.environ, signer) if variable not in os.environ else SecretStr(os.environ[variable])
+    return None if given is None else given.get_secret_value()
 
 
 def _asked(*, confirm: bool) -> str:

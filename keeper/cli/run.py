@@ -19,6 +19,9 @@ def command(
     live: Annotated[
         bool, typer.Option("--live", help='Send transactions, if the file says mode = "live" too.')
     ] = False,
+    dev: Annotated[
+        bool, typer.Option("--dev", help="Take raw keys from KEEPER__SIGNERS__<NAME>__KEY; on local chains only.")
+    ] = False,
 ) -> None:
     """Watch the venues, decide, and with --live act. SIGTERM drains and exits 0; a second one hurries."""
     signal.signal(signal.SIGTERM, _leave)  # until the run has begun, which drains
@@ -26,14 +29,22 @@ def command(
     import uvloop
 
     from keeper.app.daemon import run_daemon
+    from keeper.app.dumps import forbid_dumps
+    from keeper.app.keys import opened_keys
     from keeper.observe.log import configure_logging
-    from keeper.settings import load_settings
+    from keeper.settings import development_keys, forget_secrets, load_settings
 
-    settings = load_settings(config, os.environ)
+    if live:
+        forbid_dumps()  # before the first secret is read
+    settings = load_settings(config, os.environ, dev=dev)
     configure_logging(sys.stderr, settings.log.format, settings.log.level)
     if live and settings.mode != "live":
         structlog.get_logger().warning("dry run", reason='the file says mode = "dry-run"', remedy='set mode = "live"')
-    uvloop.run(run_daemon(settings, live=live and settings.mode == "live"))
+    live = live and settings.mode == "live"
+    keys = opened_keys(settings, development_keys(settings, os.environ) if dev else {}, live=live)
+    settings = settings.without_secrets()
+    forget_secrets(os.environ)
+    uvloop.run(run_daemon(settings, keys, live=live))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

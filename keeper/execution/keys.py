@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from pydantic import SecretStr
 
 from keeper.core.errors import CredentialError
 from keeper.core.ids import Address, parse_address
@@ -55,6 +56,15 @@ def keystore_address(path: Path) -> Address:
     return _named_address(path, _read(path))
 
 
+def raw_key_signer(key_hex: str) -> LocalSigner:
+    """Return the signer of a key in hexadecimal, for a chain whose coins are worth nothing.
+
+    Raises:
+        CredentialError: it is not a key. The message does not carry it.
+    """
+    return LocalSigner(_parse_key(key_hex))
+
+
 def unlock_keystore(path: Path, password: str) -> LocalSigner:
     """Return the signer whose key a keystore file holds.
 
@@ -62,8 +72,10 @@ def unlock_keystore(path: Path, password: str) -> LocalSigner:
         CredentialError: the file is missing, readable by others or not a keystore, the password is wrong, or the key
             is not that of the address which the file names.
     """
+    hidden = SecretStr(password)
+    del password  # no traceback from here on has a frame that shows it
     document = _read(path)
-    signer = LocalSigner(_decrypt(path, document, password))
+    signer = LocalSigner(_decrypt(path, document, hidden))
     if signer.address != _named_address(path, document):
         raise CredentialError(f"keystore {path}", "holds the key of another address", "restore the file from a copy")
     return signer
@@ -145,13 +157,13 @@ def _named_address(path: Path, document: dict[str, Any]) -> Address:
         raise CredentialError(f"keystore {path}", "names no address", "create it with `keeper keys new`") from None
 
 
-def _decrypt(path: Path, document: dict[str, Any], password: str) -> bytes:
+def _decrypt(path: Path, document: dict[str, Any], password: SecretStr) -> bytes:
     """Return the key. The error is raised outside the handler, so no frame of the decryption hangs on it."""
     from eth_keyfile.keyfile import decode_keyfile_json  # noqa: PLC0415 - see the module
 
     try:
-        return bytes(decode_keyfile_json(document, password.encode()))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        return bytes(decode_keyfile_json(document, password.get_secret_value().encode()))
+    except (LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError, ValueError) as error:
         wrong_password = str(error) == "MAC mismatch"
     if wrong_password:
         raise CredentialError(f"keystore {path}", "the password is wrong", "give the one it was made with")

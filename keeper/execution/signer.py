@@ -1,9 +1,10 @@
 """The signing key, and the one thing that is done with it.
 
-This is the only module that imports signing libraries (import-linter, contract *signing*). Three choices carry it:
+Only this module imports the libraries that sign (import-linter, contract *signing*). Three choices carry it:
 
-* The key lives inside a libsecp256k1 object of ``coincurve`` and nowhere else. The object prints as an address in
-  memory, and the class that holds it has no dictionary, no state to copy and no state to pickle.
+* The key lives in a page of memory of its own and nowhere else: no Python object holds its bytes between signatures,
+  and the kernel leaves the page out of core dumps and children. The class that holds it has no dictionary, no state to
+  copy and no state to pickle.
 * eth-account builds and encodes the transaction, but is given the signature, never the key. A mistake in the
   transaction's fields therefore raises in frames that have not seen the key, however their locals are printed.
 * What was signed is decoded again from its bytes and compared with what was asked: every field, the sender that the
@@ -12,6 +13,8 @@ This is the only module that imports signing libraries (import-linter, contract 
 
 from __future__ import annotations
 
+import mmap
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
@@ -69,6 +72,25 @@ class SignedTransaction:
     tx_hash: Hash32
 
 
+class _PagedKey(coincurve.PrivateKey):
+    """A key of coincurve that keeps its secret in a page of its own; coincurve's own class keeps it as plain bytes."""
+
+    _page: mmap.mmap
+
+    @property
+    def secret(self) -> bytes:
+        """Read the key, for the length of one call of the library."""
+        return self._page[:KEY_LENGTH]
+
+    @secret.setter
+    def secret(self, key: bytes) -> None:
+        self._page = mmap.mmap(-1, mmap.PAGESIZE)
+        if sys.platform == "linux":
+            self._page.madvise(mmap.MADV_DONTDUMP)
+            self._page.madvise(mmap.MADV_DONTFORK)
+        self._page[:KEY_LENGTH] = key
+
+
 class LocalSigner:
     """A key held in this process.
 
@@ -82,15 +104,16 @@ class LocalSigner:
     __slots__ = ("_key", "address")
 
     def __init__(self, key: bytes) -> None:
+        _typed_transaction()  # who holds a key will sign, and the first signature must not wait for an import
         valid = len(key) == KEY_LENGTH and 0 < int.from_bytes(key, "big") < SECP256K1_ORDER
         if not valid:
             del key
             raise CredentialError(
                 "signing key", "is not a secp256k1 key", "give 32 bytes, 0x and 64 hexadecimal digits"
             )
-        self._key = coincurve.PrivateKey(key)
+        self._key = _PagedKey(key)
+        del key
         self.address = _address(self._key.public_key)
-        _typed_transaction()  # who holds a key will sign, and the first signature must not wait for an import
 
     def __repr__(self) -> str:
         return f"LocalSigner({to_hex(getattr(self, 'address', b''))})"  # a refused key's traceback prints it too

@@ -1,9 +1,11 @@
 """What the operator set: read once, typed, frozen, and either right or one line that says what to change.
 
 Sources, later ones win: the defaults, the TOML file, ``KEEPER__SECTION__KEY`` in the environment, and for secrets
-the file named by ``KEEPER__..._FILE``. Every key with its unit, default and reason: ``config/README.md``.
+the file named by ``KEEPER__..._FILE`` or a credential of the service manager. Every key with its unit, default and
+reason: ``config/README.md``.
 """
 
+from keeper.settings.credentials import development_keys, forget_secrets
 from keeper.settings.loading import load_settings
 from keeper.settings.model import (
     ChainSettings,
@@ -32,5 +34,7 @@ __all__ = [
     "SignerSettings",
     "StrategySettings",
     "VenueSettings",
+    "development_keys",
+    "forget_secrets",
     "load_settings",
 ]

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
 from keeper.core.errors import ConfigError
+from keeper.settings.credentials import SECRET_REMEDY, credential, raw_keys, secret_in
 from keeper.settings.keys import key_at, names_at, nearest
 from keeper.settings.model import ENV_PREFIX, Settings
 
@@ -41,26 +42,27 @@ class _Problem(NamedTuple):
     remedy: str
 
 
-def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
+def load_settings(path: Path, environ: Mapping[str, str], *, dev: bool = False) -> Settings:
     """Read and validate the configuration once.
 
     Relative paths in it (keystores, kill switch) are taken from the file's directory.
 
     Args:
         path: The TOML file.
-        environ: The environment; only names that start with ``KEEPER__`` are looked at.
+        environ: The environment; only names that start with ``KEEPER__`` are looked at, and ``CREDENTIALS_DIRECTORY``.
+        dev: Let raw keys of signers stand in the environment: they are read by ``development_keys``.
 
     Raises:
         ConfigError: anything is wrong; the message is one line and never holds a secret.
     """
-    variables = _variables(environ)
+    variables = _variables(environ, raw_keys(environ), dev=dev)
     checked = _validate(_merge(_read_toml(path), _from_variables(variables)))
     problems = checked if isinstance(checked, list) else [*_broken_references(checked)]
     problems += _unknown_sections(variables)
     if isinstance(checked, list) or problems:
         problems.sort(key=lambda problem: problem.reason == MISSING)  # what is misspelt is missing too
         raise _error(path, variables, problems)
-    return _anchored(checked, path.parent)
+    return _anchored(checked, path.parent, environ)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -76,11 +78,16 @@ def _read_toml(path: Path) -> dict[str, Any]:
     raise ConfigError(str(path), reason, "see config/keeper.toml for an example, config/README.md for every key")
 
 
-def _variables(environ: Mapping[str, str]) -> dict[tuple[str, ...], tuple[str, str]]:
+def _variables(
+    environ: Mapping[str, str], keys: Mapping[str, str], *, dev: bool
+) -> dict[tuple[str, ...], tuple[str, str]]:
     """Return path -> (name of the variable, value), secrets read from the files that were named instead."""
+    if keys and not dev:
+        remedy = "make a keystore with `keeper keys import`; only `keeper run --dev` takes it, on a local chain"
+        raise ConfigError(next(iter(keys)), "a raw key in the environment is seen by many", remedy)
     found: dict[tuple[str, ...], tuple[str, str]] = {}
     for name in sorted(environ):
-        if not name.startswith(ENV_PREFIX):
+        if not name.startswith(ENV_PREFIX) or name in keys:
             continue
         path = _path_of(name)
         key = key_at(_path_of(name.removesuffix(_FILE_SUFFIX))) if name.endswith(_FILE_SUFFIX) else None
@@ -98,16 +105,11 @@ def _path_of(variable: str) -> tuple[str, ...]:
 
 
 def _secret_in(variable: str, file: str) -> str:
-    reason = ""
     try:
-        return Path(file).read_text(encoding="utf-8").removesuffix("\n")
-    except OSError as error:
-        reason = f"cannot be read ({error.strerror})"
-    except UnicodeDecodeError:
-        reason = "is not UTF-8 text"
-    raise ConfigError(
-        f"{variable} = {json.dumps(file)}", f"the file {reason}", "name a file that holds the secret alone"
-    )
+        return secret_in(Path(file))
+    except ValueError as error:
+        reason = str(error)
+    raise ConfigError(f"{variable} = {json.dumps(file)}", f"the file {reason}", SECRET_REMEDY)
 
 
 class _Variables(EnvSettingsSource):
@@ -230,9 +232,15 @@ def _error(path: Path, variables: Mapping[tuple[str, ...], tuple[str, str]], pro
     return ConfigError(f"{origin}: {_dotted(first.path)}{value}", first.reason, first.remedy + more)
 
 
-def _anchored(settings: Settings, directory: Path) -> Settings:
+def _anchored(settings: Settings, directory: Path, environ: Mapping[str, str]) -> Settings:
+    """Take relative paths from the file's directory, and missing passwords from the service manager."""
     signers = {
-        name: signer.model_copy(update={"keystore": directory / signer.keystore})
+        name: signer.model_copy(
+            update={
+                "keystore": directory / signer.keystore,
+                "password": credential(environ, name) if signer.password is None else signer.password,
+            }
+        )
         for name, signer in settings.signers.items()
     }
     switch = settings.limits.kill_switch_file

@@ -216,6 +216,11 @@ class Settings(BaseSettings):
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
+    def without_secrets(self) -> Settings:
+        """Return the configuration without passwords: once the keystores are open nobody needs them."""
+        signers = {name: signer.model_copy(update={"password": None}) for name, signer in self.signers.items()}
+        return self.model_copy(update={"signers": signers})
+
     def redacted(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values, without secrets and without what a URL may carry.
 

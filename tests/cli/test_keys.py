@@ -32,6 +32,7 @@ def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(keys.import_keystore, "__kwdefaults__", {"work_factor": 2})
     path = tmp_path / "password"
     path.write_text("correct horse\n")
+    path.chmod(0o600)
     return path
 
 
@@ -40,6 +41,7 @@ def key_file(tmp_path: Path) -> Path:
     """A file with a private key."""
     path = tmp_path / "key"
     path.write_text(f"0x{KEY}\n")
+    path.chmod(0o600)
     return path
 
 

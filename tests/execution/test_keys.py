@@ -144,3 +144,29 @@ def test_another_address(keystore: Path) -> None:
     keystore.write_bytes(msgspec.json.encode(document))
     with pytest.raises(CredentialError, match="the key of another address"):
         unlock_keystore(keystore, PASSWORD)
+
+
+@pytest.mark.parametrize("spoil", ["password", "missing", "others", "damaged", "address"])
+def test_no_frame_shows_the_password(keystore: Path, spoil: str) -> None:
+    """However opening fails, its traceback with every local printed shows neither password nor key."""
+    document = msgspec.json.decode(keystore.read_bytes())
+    given = ["battery staple" if spoil == "password" else PASSWORD]
+    match spoil:
+        case "missing":
+            keystore.unlink()
+        case "others":
+            keystore.chmod(0o644)
+        case "damaged":
+            document["crypto"]["kdfparams"] = {}
+            keystore.write_bytes(msgspec.json.encode(document))
+        case "address":
+            document["address"] = "11" * 20
+            keystore.write_bytes(msgspec.json.encode(document))
+    with pytest.raises(CredentialError) as caught:
+        unlock_keystore(keystore, given[0])
+    tail = caught.value.__traceback__
+    assert tail is not None  # the first frame is this test's
+    frames = traceback.TracebackException(CredentialError, caught.value, tail.tb_next, capture_locals=True)
+    printed = "".join(frames.format())
+    assert "hidden = SecretStr" in printed
+    assert [secret for secret in (given[0], KEY_HEX[2:], repr(bytes.fromhex(KEY_HEX[2:]))) if secret in printed] == []

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 
 import coincurve
@@ -200,3 +201,23 @@ print("eth_account" in sys.modules)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False False\nTrue\n"
+
+
+def test_the_library_keeps_no_copy() -> None:
+    """The object that signs has no attribute that is the key; only asking for the key reads it."""
+    key = LocalSigner(KEY)._key
+
+    assert [name for name, value in vars(key).items() if isinstance(value, bytes | str | int)] == []
+    assert_hidden(KEY, repr(vars(key)))
+    assert key.secret == KEY
+
+
+@pytest.mark.parametrize("print_it", [repr, str, format, lambda signer: f"{signer!r:>90}"])
+def test_no_format_shows_the_key(print_it: Callable[[object], str]) -> None:
+    """However a signer is formatted, it prints as its address."""
+    assert_hidden(KEY, print_it(LocalSigner(KEY)))
+
+
+def test_a_signer_has_no_state() -> None:
+    """What copying asks an object for holds no key."""
+    assert_hidden(KEY, repr(LocalSigner(KEY).__getstate__()))
