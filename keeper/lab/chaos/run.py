@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
+from keeper.core.errors import NodeUnreachable
 from keeper.lab.chaos.audit import audit
 from keeper.lab.chaos.chain import ChaosChain, open_rival
 from keeper.lab.chaos.geth_rules import PoolRules
@@ -39,7 +41,10 @@ QUIET_BLOCKS = 12
 PROVIDERS = 2
 REQUEST_TIMEOUT_SECONDS = 1.0
 KEYSTORE_WORK_FACTOR = 2**4
-UNREACHABLE_AT_START = 3
+START_BLOCKS_MAX = 12
+"""A start that met no provider ends within so many blocks of the trouble."""
+_NO_PROVIDER = re.compile(r"keeper: http://127\.0\.0\.1:\d+: ")
+"""A start ends so; a run that has begun survives such an error and ends for nothing of this form."""
 
 
 @dataclass(slots=True)
@@ -74,6 +79,9 @@ class _Stage:
     proxies: list[ChaosProxy]
     daemon: DaemonProcess
     outcome: ChaosOutcome
+    step: int = 0
+    troubled_at: int = 0
+    """The last step at which a provider was in trouble."""
 
 
 async def run_chaos(seed: int, folder: Path) -> ChaosOutcome:
@@ -133,6 +141,7 @@ async def _crash(stage: _Stage) -> None:
     plan, outcome = stage.outcome.plan, stage.outcome
     walk = price_walk(stage.scene.market, outcome.seed, STEPS)
     for step, prices in enumerate(walk):
+        stage.step = step
         await _turn_troubles(stage, step)
         if step in plan.reorgs:
             await stage.chain.reorg(plan.reorgs[step], prices)
@@ -164,6 +173,8 @@ async def _turn_troubles(stage: _Stage, step: int) -> None:
             (lag for window, lag in plan.lags if window.covers(step) and number in window.providers), 0
         )
         troubles.mishap_share, troubles.head_mishap_share = plan.mishap_share, plan.head_mishap_share
+        if troubles.outage is not None or troubles.mishap_share:
+            stage.troubled_at = step
         if troubles.outage is not None and before is None:
             await proxy.cut_sockets()
 
@@ -174,8 +185,8 @@ async def _restart_if_it_left(stage: _Stage) -> None:
     if code is None:
         return
     said = stage.daemon.last_line()
-    at_start = code == UNREACHABLE_AT_START and "JournalStopped" not in said and "final" not in said
-    if not (at_start and any(proxy.troubles.outage or proxy.troubles.mishap_share for proxy in stage.proxies)):
+    unreached = code == NodeUnreachable.exit_code and _NO_PROVIDER.search(said)
+    if not unreached or stage.step - stage.troubled_at > START_BLOCKS_MAX:
         stage.outcome.violations.append(f"the daemon left with {code}: {said}")
     stage.outcome.restarts += 1
     await stage.daemon.start()
@@ -187,6 +198,7 @@ async def _calm(stage: _Stage) -> None:
     while quiet < QUIET_BLOCKS and stage.outcome.calm_blocks < CALM_BLOCKS_MAX:
         await stage.chain.calm()
         stage.outcome.calm_blocks += 1
+        stage.step += 1
         await asyncio.sleep(CALM_SECONDS)
         await _restart_if_it_left(stage)
         settled = await _is_settled(stage)
