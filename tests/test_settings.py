@@ -517,6 +517,12 @@ class TestRefusal:
             "keeper.toml: chains.other.chain_id = 31337: is chains.local already; give each chain one section"
         )
 
+    def test_quorum_of_more_nodes_than_there_are(self) -> None:
+        """A quorum that could never be had is refused."""
+        assert refusal(with_line("quorum = 2", "chains.local")) == (
+            "keeper.toml: chains.local.quorum = 2: is more than the 1 URLs in http; add nodes, or lower it"
+        )
+
     def test_secret_file_missing(self) -> None:
         """A secret's file that is not there is named."""
         assert refusal(SIGNERS__MAIN__PASSWORD_FILE="nowhere") == (

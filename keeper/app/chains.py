@@ -11,6 +11,7 @@ import structlog
 
 from keeper.chain.follower import Follower, FollowerOptions
 from keeper.chain.heads import HeadOptions, Heads, HeadSlot
+from keeper.chain.health import HealthPolicy
 from keeper.chain.pool import ProviderPool
 from keeper.chain.retry import OnError
 from keeper.chain.rpc import Provider, ProviderOptions
@@ -59,7 +60,9 @@ async def provider_pool(
     providers = [
         Provider(url.reveal(), spec.chain_id, clock, options, metrics.on_request(spec.name)) for url in settings.http
     ]
-    async with ProviderPool(providers, clock) as pool:
+    policy = HealthPolicy(quarantine_seconds=settings.quarantine_seconds, lag_blocks_max=settings.head_lag_blocks_max)
+    opened = ProviderPool(providers, clock, policy, quorum=settings.quorum, on_count=metrics.on_count(spec.name))
+    async with opened as pool:
         if len(providers) > 1:
             await asyncio.gather(*(_meet(provider, _Reporter(spec.name)) for provider in providers))
         try:

@@ -222,7 +222,13 @@ class _Daemon:
         self._metrics.journal_bytes(self._journal.statistics().stored_bytes)
         for each in self._followings:
             for provider in each.pool.statistics():
-                self._metrics.provider_up(each.spec.name, provider.name, up=provider.up)
+                self._metrics.provider(
+                    each.spec.name,
+                    provider.name,
+                    up=provider.up,
+                    score=provider.score,
+                    quarantined=provider.quarantine is not None,
+                )
 
     async def _drain(self, leaving: _Leaving) -> None:
         """Admit nothing more and wait for what is in flight."""

@@ -36,6 +36,7 @@ class Member:
         self.provider = provider
         self.name = provider.name
         self.standing = standing
+        self.lacks: set[str] = set()
         self._clock = clock
         self._charge = charge
         self._wrong_chain = wrong_chain

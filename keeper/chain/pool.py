@@ -22,6 +22,7 @@ import structlog
 
 from keeper.chain.health import HealthPolicy, ProviderHealth, Standing
 from keeper.chain.member import Member
+from keeper.chain.quorum import Election, as_given, without_wording
 from keeper.chain.rpc import Provider, RpcCall
 from keeper.core.errors import (
     ConfigError,
@@ -35,8 +36,14 @@ from keeper.core.errors import (
 from keeper.core.ports import Clock, Node
 
 Result = TypeVar("Result")
+OnCount = Callable[[str, str], None]
+"""Told of what happened and of which kind: ``("bloom_false_positive", "")``."""
 LIMIT_CODES = (-32005, -32007, 429)
 """The request exceeds a limit of this provider; another may have a higher one. EIP-1474; QuickNode; Alchemy."""
+
+
+def count_nothing(_what: str, _kind: str) -> None:
+    """Count nothing."""
 
 
 class ProviderPool:
@@ -46,11 +53,23 @@ class ProviderPool:
         providers: In the order of preference, at least one.
         clock: Measures cool-downs.
         policy: When a provider is passed over.
+        quorum: How many providers must give what is decided on, at most as many as there are.
+        on_count: Told of each thing that is worth counting.
     """
 
-    def __init__(self, providers: Sequence[Provider], clock: Clock, policy: HealthPolicy | None = None) -> None:
-        invariant(providers, "provider pool", "no provider")
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        clock: Clock,
+        policy: HealthPolicy | None = None,
+        *,
+        quorum: int = 1,
+        on_count: OnCount = count_nothing,
+    ) -> None:
+        invariant(0 < quorum <= len(providers), "provider pool", f"{len(providers)} providers, a quorum of {quorum}")
         policy = policy or HealthPolicy()
+        self.quorum = quorum
+        self.on_count = on_count
         self._members = [
             Member(provider, Standing(clock, policy), clock, self._failed, self._wrong_chain) for provider in providers
         ]
@@ -100,13 +119,61 @@ class ProviderPool:
             NodeUnreachable: all providers are in quarantine.
         """
         member = self._order()[0]
+        failures = member.standing.failures
         try:
             yield member
         except NodeError as error:
             if error not in self._charged:
                 self._failed(member, error)
             raise
-        member.standing.succeeded()
+        if member.standing.failures == failures:  # else it failed meanwhile, and others answered in its place
+            member.standing.succeeded()
+
+    async def agreed(self, calls: Sequence[RpcCall], quorum: int) -> list[object]:
+        """Return answers that ``quorum`` providers gave alike; reverts are values in their place.
+
+        Args:
+            calls: The requests, pinned by block hash.
+            quorum: How many must agree.
+
+        Raises:
+            NodeError: too few answered, one refused other than by a revert, or no majority agrees: decide nothing.
+            ConfigError: every provider serves another chain.
+        """
+        return await self.agreed_on(calls, quorum, as_given, without_wording)
+
+    async def agreed_on(
+        self,
+        calls: Sequence[RpcCall],
+        quorum: int,
+        read: Callable[[list[object]], Result],
+        key: Callable[[Result], object],
+        first: Node | None = None,
+    ) -> Result:
+        """Return what ``quorum`` providers say alike; who says otherwise than the majority goes into quarantine.
+
+        Args:
+            calls: The requests, pinned by block hash.
+            quorum: How many must agree.
+            read: Decodes one provider's answers.
+            key: What of the decoded answers is compared.
+            first: Who is asked before all others.
+
+        Raises:
+            NodeError: too few answered, or no majority agrees: decide nothing.
+            ConfigError: every provider serves another chain.
+        """
+        candidates = sorted(self._order(), key=lambda member: member is not first)
+        election = Election(calls=calls, quorum=quorum, read=read, key=key, failed=self._failed)
+        try:
+            value, others = await election.decide(candidates)
+        except NodeError as error:
+            self._charged.add(error)  # whoever failed was charged; a dispute is nobody's alone
+            raise
+        for member in others:
+            methods = ", ".join(dict.fromkeys(method for method, _ in calls))
+            self.quarantine(member, f"answered {methods} otherwise than the majority")
+        return value
 
     def healthy(self) -> tuple[Node, ...]:
         """Return the providers that neither cool down nor are in quarantine, best first.
@@ -120,6 +187,16 @@ class ProviderPool:
         """Return the best provider that is not ``node``; ``node`` itself when it is the only one."""
         others = [member for member in self._trusted() if member is not node]
         return others[0] if others else node
+
+    def lacks(self, node: Node, method: str) -> bool:
+        """Tell whether a provider is known not to have a method."""
+        return any(node is member and method in member.lacks for member in self._members)
+
+    def remember_lack(self, node: Node, method: str) -> None:
+        """Remember that a provider does not have a method."""
+        for member in self._members:
+            if node is member:
+                member.lacks.add(method)
 
     def quarantine(self, node: Node, reason: str) -> None:
         """Ask a provider nothing for a long while: what it said cannot be trusted."""

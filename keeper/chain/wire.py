@@ -70,6 +70,10 @@ class _WireHeader(msgspec.Struct, rename="camel"):
     base_fee_per_gas: str | None = None
 
 
+class _WireReceipt(msgspec.Struct):
+    logs: list[_WireLog]
+
+
 class _WireLog(msgspec.Struct, rename="camel"):
     address: str
     topics: list[str]
@@ -152,6 +156,24 @@ def decode_block_logs(result: object, wanted: LogFilter, number: int, block_hash
     if blocks[0].hash != block_hash:
         raise NodeMalformed(f"logs of block {to_hex(block_hash)}", f"carry hash {to_hex(blocks[0].hash)}", _REMEDY)
     return blocks[0].logs
+
+
+def decode_receipt_logs(result: object, wanted: LogFilter, number: int, block_hash: Hash32) -> tuple[RawLog, ...]:
+    """Decode the watched logs out of a block's receipts: the answer to ``eth_getBlockReceipts``.
+
+    Raises:
+        NodeRefused: the node answered with an error object.
+        NodeMalformed: an answer that is not receipts of this block.
+    """
+    if isinstance(result, NodeRefused):
+        raise result
+    addresses, topics = ({to_hex(each) for each in values} for values in (wanted.addresses, wanted.topics))
+    try:
+        rows = [log for receipt in _convert(result, list[_WireReceipt]) for log in receipt.logs]
+    except ValueError as error:
+        raise NodeMalformed(f"receipts of block {to_hex(block_hash)}", str(error), _REMEDY) from None
+    watched = [row for row in rows if row.address.lower() in addresses and row.topics[:1] and row.topics[0] in topics]
+    return decode_block_logs(msgspec.to_builtins(watched), wanted, number, block_hash)
 
 
 def decode_range_logs(result: object, wanted: LogFilter, first: int, last: int) -> tuple[BlockLogs, ...]:

@@ -27,6 +27,20 @@ class ChainMetrics:
             "watermark_lag_seconds", "Wall clock less the watermark's own timestamp.", "chain"
         )
         self._provider_up = gauge("rpc_provider_up", "1 unless the provider is passed over.", "chain", "provider")
+        self._provider_score = gauge(
+            "rpc_provider_score",
+            "Seconds that a good answer of the provider is expected to take; the least is asked first.",
+            "chain",
+            "provider",
+        )
+        self._quarantined = gauge("rpc_quarantined", "1 while the provider is not trusted.", "chain", "provider")
+        self._bloom_false_positives = Counter(
+            "bloom_false_positives_total",
+            "Blocks whose bloom seemed to hold a watched log, and that had none.",
+            ["chain"],
+            namespace=NAMESPACE,
+            registry=registry,
+        )
         self._reorgs = Counter("reorgs_total", "Reorgs.", ["chain"], namespace=NAMESPACE, registry=registry)
         self._reorg_depth_blocks = Histogram(
             "reorg_depth_blocks",
@@ -111,9 +125,16 @@ class ChainMetrics:
 
         return measure
 
-    def provider_up(self, chain: str, provider: str, *, up: bool) -> None:
-        """Say whether a provider (by its redacted name) is being asked."""
+    def on_count(self, chain: str) -> Callable[[str, str], None]:
+        """Return what the chain's providers are to call for each thing that is worth counting (what, which kind)."""
+        counters = {"bloom_false_positive": lambda _: self._bloom_false_positives.labels(chain).inc()}
+        return lambda what, kind: counters[what](kind)
+
+    def provider(self, chain: str, provider: str, *, up: bool, score: float, quarantined: bool) -> None:
+        """Say how a provider (by its redacted name) stands; ``score`` in seconds."""
         self._provider_up.labels(chain, provider).set(up)
+        self._provider_score.labels(chain, provider).set(score)
+        self._quarantined.labels(chain, provider).set(quarantined)
 
     def _moved(self, chain_id: int, number: int, timestamp: int, behind_blocks: int) -> None:
         chain = self.name(chain_id)

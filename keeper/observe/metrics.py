@@ -107,9 +107,13 @@ class Metrics:
         """Return what a chain's nodes call after each request: method, outcome, seconds, provider."""
         return self._chains.on_request(chain)
 
-    def provider_up(self, chain: str, provider: str, *, up: bool) -> None:
-        """Say whether a provider, by its redacted name, is being asked."""
-        self._chains.provider_up(chain, provider, up=up)
+    def on_count(self, chain: str) -> Callable[[str, str], None]:
+        """Return what a chain's providers call for each thing that is worth counting: what, and of which kind."""
+        return self._chains.on_count(chain)
+
+    def provider(self, chain: str, provider: str, *, up: bool, score: float, quarantined: bool) -> None:
+        """Say how a provider, by its redacted name, stands; ``score`` in seconds."""
+        self._chains.provider(chain, provider, up=up, score=score, quarantined=quarantined)
 
     def journal_bytes(self, size: int) -> None:
         """Say how large the journal's file is."""

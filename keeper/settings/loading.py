@@ -199,6 +199,10 @@ def _broken_references(settings: Settings) -> Iterator[_Problem]:
         if not getattr(settings, section):
             yield _Problem((section,), None, "there is none", _how_to_write((section, "NAME")))
     yield from _shared_chain_ids(settings)
+    for name, chain in settings.chains.items():
+        if chain.quorum > len(chain.http):
+            reason = f"is more than the {len(chain.http)} URLs in http"
+            yield _Problem(("chains", name, "quorum"), str(chain.quorum), reason, "add nodes, or lower it")
     for name, venue in settings.venues.items():
         yield from _reference(("venues", name, "chain"), venue.chain, "chains", settings.chains)
     strategy = settings.strategies.partial_liquidation

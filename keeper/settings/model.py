@@ -91,6 +91,9 @@ class ChainSettings(Section):
     batch_size_max: Count = _key("requests in one batch", "requests", "100", 100)
     concurrency_max: Count = _key("requests in flight at one node", "requests", "16", 16)
     range_blocks_max: Count = _key("the widest range one getLogs asks for", "blocks", "2000", 2_000)
+    quorum: Count = _key("nodes that must say alike what is decided on", "nodes", "2", 1)
+    quarantine_seconds: Span = _key("how long a node that was caught lying is not asked", "seconds", "600", 600.0)
+    head_lag_blocks_max: Count = _key("a node further behind the others is asked last", "blocks", "3", 3)
 
 
 class SignerSettings(Section):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, ClassVar
 
 from aiohttp import WSMsgType, web
 
@@ -63,6 +64,15 @@ class ScriptedChain:
     by_hash: dict[Hash32, Block] = field(default_factory=dict)
     finality_depth_blocks: int = 64
     timestamps_in_logs: bool = True
+    has_receipts: bool = False
+    METHODS: ClassVar[tuple[str, ...]] = (
+        "eth_chainId",
+        "eth_getBlockByNumber",
+        "eth_getBlockByHash",
+        "eth_getBlockReceipts",
+        "eth_getLogs",
+        "eth_call",
+    )
 
     def __post_init__(self) -> None:
         self.mine()
@@ -95,6 +105,8 @@ class ScriptedChain:
 
     def answer(self, method: str, params: list[Json]) -> Json:
         """Answer a request as a good node does."""
+        if method not in self.METHODS or (method == "eth_getBlockReceipts" and not self.has_receipts):
+            raise Refuse(-32601, f"the method {method} does not exist")
         return getattr(self, method)(*params)
 
     def eth_chainId(self) -> str:  # noqa: N802 - the method's name
@@ -128,6 +140,13 @@ class ScriptedChain:
             for log in block.logs
             if to_hex(log.address) in wanted["address"] and to_hex(log.topics[0]) in wanted["topics"][0]
         ]
+
+    def eth_getBlockReceipts(self, block_hash: str) -> Json:  # noqa: N802 - the method's name
+        """Answer the receipts of a block: one for each log, as every log has a transaction of its own."""
+        block = self.by_hash.get(Hash32(bytes.fromhex(block_hash[2:])))
+        if block is None:
+            raise Refuse(-32000, "unknown block")
+        return [{"status": "0x1", "logs": [log_json(log, block.header)]} for log in block.logs]
 
     def eth_call(self, call: dict[str, str], block: dict[str, str]) -> str:
         """Answer with the target and the block's hash; empty calldata reverts."""
@@ -168,12 +187,17 @@ def log_json(log: RawLog, header: BlockHeader, *, timestamp: bool = True) -> Jso
 
 
 class ScriptedServer:
-    """Serves a chain over HTTP and websocket. ``fault`` bends an answer, ``raw`` replaces the whole response."""
+    """Serves a chain over HTTP and websocket. ``fault`` bends an answer, ``raw`` replaces the whole response.
+
+    ``gate`` delays a response until it is set; ``waiting`` says that one is being delayed.
+    """
 
     def __init__(self, chain: ScriptedChain) -> None:
         self.chain = chain
         self.fault: Fault | None = None
         self.raw: Callable[[Json], web.StreamResponse | None] | None = None
+        self.gate: asyncio.Event | None = None
+        self.waiting = asyncio.Event()
         self.bodies: list[Json] = []
         self.sockets: list[web.WebSocketResponse] = []
         self.url = ""
@@ -188,6 +212,9 @@ class ScriptedServer:
         """Answer one HTTP body."""
         body = json.loads(await request.read())
         self.bodies.append(body)
+        if self.gate is not None:
+            self.waiting.set()
+            await self.gate.wait()
         if self.raw is not None and (response := self.raw(body)) is not None:
             return response
         answers = [self._answer(each) for each in body] if isinstance(body, list) else self._answer(body)

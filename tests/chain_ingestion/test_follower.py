@@ -90,6 +90,7 @@ async def test_steady_state_is_one_round_trip(server: ScriptedServer, pool: Prov
     ]
 
 
+@pytest.mark.fault(28)
 async def test_gap_is_filled_by_hash(server: ScriptedServer, pool: ProviderPool) -> None:
     """After missed heads every block between is applied, in order, with its logs; reads are made at the head only."""
     rig = Rig(pool)
@@ -154,6 +155,7 @@ async def test_reorg_without_logs_is_seen(server: ScriptedServer, pool: Provider
     assert rig.journal.chain == hashes(server.chain.branch)
 
 
+@pytest.mark.fault(29, 30)
 async def test_stale_and_repeated_heads_change_nothing(server: ScriptedServer, pool: ProviderPool) -> None:
     """Old and repeated heads of our branch change nothing and cost nothing."""
     rig = Rig(pool)
@@ -182,6 +184,7 @@ async def test_head_that_moved_down_is_followed_by_its_next_block(server: Script
     assert rig.journal.chain == hashes(server.chain.branch)
 
 
+@pytest.mark.fault(29)
 async def test_heads_in_any_order_end_in_the_same_chain(server: ScriptedServer, pool: ProviderPool) -> None:
     """Random mining, forking, repeated and shuffled heads: the journal holds the canonical chain at each true head."""
     random = Random(20260801)
@@ -257,6 +260,7 @@ async def test_unknown_head_is_tried_again(server: ScriptedServer, pool: Provide
     assert rig.journal.chain == hashes(server.chain.branch)
 
 
+@pytest.mark.fault(31)
 async def test_logs_of_unknown_block_are_not_empty(server: ScriptedServer, pool: ProviderPool) -> None:
     """A node that refuses the logs of a block as unknown stops that head; the next hint makes up for it."""
     rig = Rig(pool)
@@ -291,6 +295,7 @@ def withhold(times: int) -> tuple[list[int], object]:
     return asked, fault
 
 
+@pytest.mark.fault(31)
 async def test_doubtful_emptiness_is_asked_again(server: ScriptedServer, pool: ProviderPool) -> None:
     """No log, but a bloom that may hold one: the question is asked once more before it is believed."""
     rig = Rig(pool)
@@ -304,6 +309,7 @@ async def test_doubtful_emptiness_is_asked_again(server: ScriptedServer, pool: P
     assert rig.journal.applied[-1].logs == block.logs
 
 
+@pytest.mark.fault(31)
 async def test_doubtful_emptiness_is_asked_of_another(server: ScriptedServer, pool_of_two: ProviderPool) -> None:
     """A provider that keeps hiding a log is found out by another one."""
     rig = Rig(pool_of_two)
@@ -337,8 +343,11 @@ async def test_another_provider_that_lags_does_not_stop_us(
     assert rig.journal.applied[-1].logs == block.logs
 
 
+@pytest.mark.fault(31)
 async def test_false_positive_of_the_bloom_is_believed(server: ScriptedServer, pool: ProviderPool) -> None:
     """A bloom that only seems to hold a watched log does not stop the chain: asked twice, then empty."""
+    counted: list[str] = []
+    pool.on_count = lambda what, _: counted.append(what)
     rig = Rig(pool)
     await rig.follower.follow(server.chain.head)
     server.chain.mine(log_of(b"", 0, ROOT, some_hash("topic")), log_of(b"", 1, OTHER, EVENT))
@@ -347,8 +356,36 @@ async def test_false_positive_of_the_bloom_is_believed(server: ScriptedServer, p
 
     assert server.methods.count("eth_getLogs") == 3
     assert rig.journal.applied[-1].logs == ()
+    assert counted == ["bloom_false_positive"]
 
 
+@pytest.mark.fault(31, 32)
+async def test_receipts_tell_of_logs_that_are_not_indexed(server: ScriptedServer, pool: ProviderPool) -> None:
+    """Where there is no other provider, the logs that the index withholds are found in the block's receipts."""
+    rig = Rig(pool)
+    server.chain.has_receipts = True
+    await rig.follower.follow(server.chain.head)
+    block = server.chain.mine(log_of(b"hidden"), log_of(b"", 1, OTHER, EVENT), log_of(b"", 2, ROOT, some_hash("topic")))
+    _, server.fault = withhold(99)  # type: ignore[assignment] # one function type for many faults
+
+    await rig.follower.follow(server.chain.head)
+
+    assert rig.journal.applied[-1].logs == block.logs[:1]
+    assert server.methods.count("eth_getBlockReceipts") == 1
+
+
+async def test_a_provider_without_receipts_is_asked_for_them_once(server: ScriptedServer, pool: ProviderPool) -> None:
+    """That a provider has no receipts is remembered; its logs are asked for again instead."""
+    rig = Rig(pool)
+    for number in range(3):
+        server.chain.mine(log_of(b"", 0, ROOT, some_hash("topic")), log_of(b"", 1, OTHER, EVENT), salt=number)
+        await rig.follower.follow(server.chain.head)
+
+    assert server.methods.count("eth_getBlockReceipts") == 1
+    assert rig.journal.chain == hashes(server.chain.branch)
+
+
+@pytest.mark.fault(33)
 async def test_logs_outside_the_bloom_are_refused(server: ScriptedServer, pool: ProviderPool) -> None:
     """A log that the header excludes is not believed."""
     rig = Rig(pool)

@@ -29,6 +29,9 @@ INTERFACE = (
     "rpc_requests_total",
     "rpc_seconds",
     "rpc_provider_up",
+    "rpc_provider_score",
+    "rpc_quarantined",
+    "bloom_false_positives_total",
     "facts_total",
     "journal_append_seconds",
     "journal_bytes",
@@ -193,9 +196,19 @@ def test_requests_are_counted_by_outcome() -> None:
 def test_a_provider_is_up_or_down() -> None:
     """A provider that is passed over is down."""
     observed = Observed()
-    observed.metrics.provider_up("local", "http://127.0.0.1:8545", up=False)
+    observed.metrics.provider("local", "http://127.0.0.1:8545", up=False, score=0.5, quarantined=True)
 
     assert observed("rpc_provider_up", chain="local", provider="http://127.0.0.1:8545") == 0.0
+    assert observed("rpc_provider_score", chain="local", provider="http://127.0.0.1:8545") == 0.5
+    assert observed("rpc_quarantined", chain="local", provider="http://127.0.0.1:8545") == 1.0
+
+
+def test_what_providers_tell_is_counted() -> None:
+    """What the nodes of a chain tell of is counted under its name."""
+    observed = Observed()
+    observed.metrics.on_count("local")("bloom_false_positive", "")
+
+    assert observed("bloom_false_positives_total", chain="local") == 1.0
 
 
 def test_groups_are_timed() -> None:
