@@ -159,7 +159,6 @@ def lanes(
             chain_id=each.spec.chain_id,
             spec=spec,
             signer=signers[spec.name],
-            gas_price_wei_max=config.limits.gas_price_wei_max,
             node=each.pool,
             provider=each.pool.statistics()[0].name,
             recorder=recorder,

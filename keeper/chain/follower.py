@@ -41,7 +41,7 @@ from keeper.core.facts import (
     RawLog,
     SignerRead,
 )
-from keeper.core.ports import Clock, Recorder
+from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
 
 Result = TypeVar("Result")
 Observe = Callable[[BlockHeader], Awaitable[Sequence[SignerRead]]]
@@ -87,6 +87,7 @@ class Follower:
         options: How to follow.
         observe: Reads the signers' accounts at a head.
         on_error: Told of each failure that was survived.
+        pulse: Told when a head is taken up and done with; the recorder and ``on_error`` know of its progress.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Follower:
         options: FollowerOptions | None = None,
         observe: Observe = observe_nobody,
         on_error: OnError = ignore,
+        pulse: Pulse = UNWATCHED,
     ) -> None:
         self.window = window
         self._chain_id = chain_id
@@ -110,6 +112,7 @@ class Follower:
         self._options = options or FollowerOptions()
         self._observe = observe
         self._on_error = on_error
+        self._pulse = pulse
         self._seen_unix_ms = 0
         self.followed = False
         """Whether a head was followed to its end since the start; before, what is held may be old."""
@@ -131,7 +134,9 @@ class Follower:
             ConfigError: a provider serves another chain.
         """
         while True:
-            await self.follow(await slot.wait_hint())
+            hint = await slot.wait_hint()
+            with self._pulse.working():
+                await self.follow(hint)
 
     async def follow(self, hint: HeadHint) -> None:
         """Record what one head changes; nothing when it is stale. A failure is reported and leaves all as it was.

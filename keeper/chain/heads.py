@@ -23,7 +23,7 @@ from keeper.chain.retry import OnError, RetryPolicy, ignore
 from keeper.chain.subscription import SubscriptionOptions, subscribed
 from keeper.chain.wire import HeadHint, decode_header
 from keeper.core.errors import NodeError
-from keeper.core.ports import Clock, Node
+from keeper.core.ports import UNWATCHED, Clock, Node, Pulse
 
 POLL = "poll"
 WEBSOCKET = "websocket"
@@ -76,6 +76,7 @@ class Heads:
         clock: Paces polls and reconnections.
         options: The intervals.
         on_error: Told of each failed poll and each lost connection.
+        pulse: Told when the node is asked and answers; listening is waiting.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Heads:
         clock: Clock,
         options: HeadOptions | None = None,
         on_error: OnError = ignore,
+        pulse: Pulse = UNWATCHED,
     ) -> None:
         self._node = node
         self._ws_urls = tuple(ws_urls)
@@ -95,6 +97,7 @@ class Heads:
         self._clock = clock
         self._options = options or HeadOptions()
         self._on_error = on_error
+        self._pulse = pulse
         self._websocket_at: float | None = None
 
     async def run(self) -> None:
@@ -121,7 +124,8 @@ class Heads:
 
     async def _poll(self) -> None:
         try:
-            header = decode_header(await self._node.call("eth_getBlockByNumber", ("latest", False)))
+            with self._pulse.working():
+                header = decode_header(await self._node.call("eth_getBlockByNumber", ("latest", False)))
         except NodeError as error:
             self._on_error(error)
         else:

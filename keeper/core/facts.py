@@ -82,6 +82,17 @@ class RunStarted(Fact, frozen=True, tag="RunStarted/1"):
     unix_ms: int
 
 
+class SettingsReloaded(Fact, frozen=True, tag="SettingsReloaded/1"):
+    """The operator had the configuration file read again, and the run goes on by it.
+
+    Chains, venues, signers' addresses and the mode are those of the run; only bounds and parameters may differ.
+    """
+
+    config: RunConfig
+    settings_redacted_json: str
+    unix_ms: int
+
+
 class RunStopped(Fact, frozen=True, tag="RunStopped/1"):
     """The process drained and left in order. A run without it crashed."""
 
@@ -292,6 +303,7 @@ class TokenSpend(msgspec.Struct, frozen=True, array_like=True):
 AnyFact = (
     RunStarted
     | RunStopped
+    | SettingsReloaded
     | BlocksBackfilled
     | BlockApplied
     | BlockReverted

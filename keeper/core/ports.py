@@ -6,6 +6,7 @@ They live here so that the packages beside each other (chain, execution, journal
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from keeper.core.facts import AnyFact
@@ -59,3 +60,27 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+
+
+class Pulse(Protocol):
+    """What a loop tells of itself to whoever notices that it hangs: waiting for work is never late, work may be."""
+
+    def working(self) -> AbstractContextManager[None]:
+        """Return the context of one unit of work."""
+
+    def progressed(self) -> None:
+        """Say that the unit under way got somewhere: its time begins anew."""
+
+
+class Unwatched:
+    """The pulse of a loop that nobody watches."""
+
+    def working(self) -> AbstractContextManager[None]:
+        """Return a context without effect."""
+        return nullcontext()
+
+    def progressed(self) -> None:
+        """Do nothing."""
+
+
+UNWATCHED = Unwatched()

@@ -38,10 +38,11 @@ from keeper.core.facts import (
     ReceiptSeen,
     RunStarted,
     RunStopped,
+    SettingsReloaded,
     SignerRead,
 )
 from keeper.core.ids import Address, Hash32
-from keeper.core.runconfig import RunConfig
+from keeper.core.runconfig import Limits, RunConfig, SignerSpec
 from keeper.core.venue import AccountMargin, Ledger, Status
 from keeper.engine.book import IntentBook
 from keeper.engine.chain_state import ChainState
@@ -68,6 +69,7 @@ class Engine:
         self._handlers: dict[type, Callable[[Any], Iterable[AnyDecision]]] = {
             RunStarted: self._run_started,
             RunStopped: self._run_stopped,
+            SettingsReloaded: self._settings_reloaded,
             BlocksBackfilled: self._blocks_backfilled,
             BlockApplied: self._block_applied,
             BlockReverted: self._block_reverted,
@@ -94,6 +96,15 @@ class Engine:
     def config(self) -> RunConfig | None:
         """The current run's configuration, ``None`` before the first ``RunStarted``."""
         return self._state.config
+
+    @property
+    def limits(self) -> Limits:
+        """The policy gate's limits as they are now."""
+        return self._state.run.limits
+
+    def signer_spec(self, name: str) -> SignerSpec:
+        """Return a signer's configuration as it is now."""
+        return self._state.signer_spec(name)
 
     @property
     def chains(self) -> Mapping[int, ChainState]:
@@ -141,7 +152,8 @@ class Engine:
         Raises:
             InvariantBroken: the fact cannot follow the ones before it: our own bug.
             FinalityViolated: a final block was replaced.
-            ConfigError: a ``RunStarted`` whose configuration this journal cannot go on under; nothing has changed.
+            ConfigError: a ``RunStarted`` or ``SettingsReloaded`` whose configuration this journal cannot go on under;
+                nothing has changed.
         """
         invariant(sequence > self._state.sequence, f"fact {sequence}", f"does not follow {self._state.sequence}")
         decisions = tuple(self._handlers[type(fact)](fact))
@@ -184,6 +196,13 @@ class Engine:
 
     def _run_stopped(self, _: RunStopped) -> tuple[AnyDecision, ...]:
         return ()
+
+    def _settings_reloaded(self, fact: SettingsReloaded) -> list[HealthChanged]:
+        """Go on by other bounds. What they refuse is recorded anew: under them it is another situation."""
+        configure(self._state, fact.config, self._open_ledger)
+        self._state.refusals.clear()
+        self._state.clock.tick(fact.unix_ms)
+        return self._blind_stale()
 
     def _clock_ticked(self, fact: ClockTicked) -> list[HealthChanged]:
         self._state.clock.tick(fact.unix_ms)

@@ -6,9 +6,9 @@ from typing import Literal
 
 from keeper.core.decisions import Intent
 from keeper.core.facts import AttemptPrepared, BlockHeader
-from keeper.core.runconfig import SignerSpec
 from keeper.core.units import Rounding, Wei, mul_div
 from keeper.engine.intents import TrackedIntent
+from keeper.engine.step import Engine
 from keeper.execution.fees import Fees, call_ceiling, first_fees, raised_fees
 from keeper.execution.signer import LocalSigner, Transaction
 
@@ -23,16 +23,16 @@ class Attempts:
 
     Args:
         chain_id: The chain.
-        spec: The signer as the run's configuration names it.
-        signer: Holds the key of ``spec.address``.
-        gas_price_wei_max: The operator's limit; an intent may have a lower one.
+        name: The signer's, in the configuration.
+        signer: Holds its key.
+        engine: Read only: the configuration may be another at each attempt.
     """
 
-    def __init__(self, chain_id: int, spec: SignerSpec, signer: LocalSigner, gas_price_wei_max: Wei) -> None:
+    def __init__(self, chain_id: int, name: str, signer: LocalSigner, engine: Engine) -> None:
         self._chain_id = chain_id
-        self._spec = spec
+        self._name = name
         self._signer = signer
-        self._limit = gas_price_wei_max
+        self._engine = engine
 
     def first(self, intent: Intent, nonce: int, gas: int, tip: BlockHeader, priority: Wei) -> AttemptPrepared | None:
         """Sign an intent's first attempt; ``None`` when gas is too dear for it.
@@ -68,7 +68,7 @@ class Attempts:
             return None
         kind = "cancel" if expires else kind
         offered = Fees(newest.attempt.fee_wei_max, newest.attempt.priority_fee_wei_max)
-        ceiling = self._limit if kind == "cancel" else self._call_ceiling(intent)
+        ceiling = self._limit() if kind == "cancel" else self._call_ceiling(intent)
         fees = raised_fees(offered, Wei(tip.base_fee_wei), priority, ceiling)
         if fees is None:
             return None
@@ -78,10 +78,13 @@ class Attempts:
 
     def is_old(self, tracked: TrackedIntent, tip: BlockHeader) -> bool:
         """Tell whether the newest attempt has waited long enough to be raised."""
-        return tip.number - tracked.sent[-1].attempt.at_block >= self._spec.bump_after_blocks
+        return tip.number - tracked.sent[-1].attempt.at_block >= self._engine.signer_spec(self._name).bump_after_blocks
+
+    def _limit(self) -> Wei:
+        return self._engine.limits.gas_price_wei_max
 
     def _call_ceiling(self, intent: Intent) -> Wei:
-        return call_ceiling(self._limit, intent.gas_price_wei_max)
+        return call_ceiling(self._limit(), intent.gas_price_wei_max)
 
     def _sign(
         self,
@@ -107,7 +110,7 @@ class Attempts:
         return AttemptPrepared(
             intent_id=intent.intent_id,
             chain_id=self._chain_id,
-            signer=self._spec.name,
+            signer=self._name,
             nonce=nonce,
             attempt=number,
             kind=kind,

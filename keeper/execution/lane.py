@@ -53,9 +53,8 @@ from keeper.core.facts import (
     RevertReason,
 )
 from keeper.core.ids import Hash32, to_hex
-from keeper.core.ports import Node, Recorder
+from keeper.core.ports import UNWATCHED, Node, Pulse, Recorder
 from keeper.core.runconfig import SignerSpec
-from keeper.core.units import Wei
 from keeper.engine.intents import TrackedIntent
 from keeper.engine.step import Engine
 from keeper.execution.attempts import Attempts
@@ -71,14 +70,14 @@ class Lane:
 
     Args:
         chain_id: The chain.
-        spec: The signer as the run's configuration names it.
+        spec: The signer as the configuration names it.
         signer: Holds the key of ``spec.address``.
-        gas_price_wei_max: The operator's limit; an intent may have a lower one.
         node: Simulates, sends, and finds receipts.
         provider: What the node is called in the records of its answers.
         recorder: Makes facts durable and steps the engine.
-        engine: Read only.
+        engine: Read only. Limits are those of its configuration, which may change while the lane runs.
         on_trouble: Told what kept a pass from its end; the next head tries again.
+        pulse: Told when a pass begins and ends.
     """
 
     def __init__(
@@ -87,24 +86,25 @@ class Lane:
         chain_id: int,
         spec: SignerSpec,
         signer: LocalSigner,
-        gas_price_wei_max: Wei,
         node: Node,
         provider: str,
         recorder: Recorder,
         engine: Engine,
         on_trouble: Callable[[NodeError], None],
+        pulse: Pulse = UNWATCHED,
     ) -> None:
         same = signer.address == spec.address
         invariant(same, f"signer {spec.name}", f"{signer!r} is not the configured {to_hex(spec.address)}")
         self._chain_id = chain_id
-        self._spec = spec
+        self._name = spec.name
         self._address = signer.address
-        self._attempts = Attempts(chain_id, spec, signer, gas_price_wei_max)
+        self._attempts = Attempts(chain_id, spec.name, signer, engine)
         self._node = node
         self._provider = provider
         self._recorder = recorder
         self._engine = engine
         self._on_trouble = on_trouble
+        self._pulse = pulse
         self._woken = asyncio.Event()
         self._reconciled_at: Hash32 | None = None
 
@@ -114,8 +114,8 @@ class Lane:
         Raises:
             InvariantBroken: it is another lane's.
         """
-        ours = (intent.chain_id, intent.signer) == (self._chain_id, self._spec.name)
-        invariant(ours, f"intent {to_hex(intent.intent_id)}", f"is not for signer {self._spec.name}")
+        ours = (intent.chain_id, intent.signer) == (self._chain_id, self._name)
+        invariant(ours, f"intent {to_hex(intent.intent_id)}", f"is not for signer {self._name}")
         self._woken.set()
 
     def head(self) -> None:
@@ -131,7 +131,8 @@ class Lane:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            await self.work()
+            with self._pulse.working():
+                await self.work()
 
     async def work(self) -> None:
         """Make one pass: take what was admitted and, at a new head, look after the open slots."""
@@ -159,11 +160,11 @@ class Lane:
         return chain.tip if chain is not None and chain.behind_blocks == 0 else None
 
     def _may_sign(self) -> bool:
-        return self._engine.intents.halted(self._spec.name) is None
+        return self._engine.intents.halted(self._name) is None
 
     def _open(self) -> list[TrackedIntent]:
         """Return the open intents that own a slot, lowest nonce first."""
-        return [each for each in self._engine.intents.open(self._chain_id, self._spec.name) if each.sent]
+        return [each for each in self._engine.intents.open(self._chain_id, self._name) if each.sent]
 
     def _unsettled(self) -> list[TrackedIntent]:
         """Return the open intents of which a receipt is wanted, lowest nonce first."""
@@ -171,7 +172,7 @@ class Lane:
 
     def _unsigned(self) -> list[TrackedIntent]:
         """Return what was admitted and not signed, in order of admission."""
-        waiting = self._engine.intents.unmined(self._chain_id, self._spec.name)
+        waiting = self._engine.intents.unmined(self._chain_id, self._name)
         return [each for each in waiting if each.state is IntentState.ADMITTED]
 
     def _admitted(self, tried: Sequence[TrackedIntent]) -> list[TrackedIntent]:
@@ -182,7 +183,11 @@ class Lane:
         """Count the slots that may be opened: none while halted, or while a slot waits for want of money."""
         waiting = [each for each in self._open() if each.is_unmined]
         unfunded = any(each.sent[-1].answer == "insufficient_funds" for each in waiting)
-        return 0 if unfunded or not self._may_sign() else max(0, self._spec.in_flight_max - len(waiting))
+        return (
+            0
+            if unfunded or not self._may_sign()
+            else max(0, self._engine.signer_spec(self._name).in_flight_max - len(waiting))
+        )
 
     def _why_moot(self, intent: Intent, tip: BlockHeader) -> str | None:
         if self._engine.kill_switch_armed:
@@ -231,7 +236,7 @@ class Lane:
 
     def _opened(self, admitted: Sequence[TrackedIntent], seen: Survey) -> list[AttemptPrepared]:
         """Claim the next nonces and sign. None while the nonce is unknown; who stays out leaves no gap."""
-        tip, nonce = self._tip(), self._engine.intents.next_nonce(self._chain_id, self._spec.name)
+        tip, nonce = self._tip(), self._engine.intents.next_nonce(self._chain_id, self._name)
         if tip is None or nonce is None:
             return []
         attempts: list[AttemptPrepared] = []

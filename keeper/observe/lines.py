@@ -34,6 +34,7 @@ from keeper.core.facts import (
     ReceiptSeen,
     RunStarted,
     RunStopped,
+    SettingsReloaded,
     SignerRead,
 )
 from keeper.core.ids import Hash32, to_hex
@@ -157,6 +158,9 @@ _SUMMARIES: Mapping[type, Callable[[Any], str]] = MappingProxyType(
     {
         RunStarted: _run_started,
         RunStopped: lambda fact: f"run {short_id(fact.run_id)}: {fact.reason}",
+        SettingsReloaded: lambda fact: (
+            f"at {fact.unix_ms} ms, {len(fact.settings_redacted_json)} characters of settings"
+        ),
         BlocksBackfilled: _backfilled,
         BlockApplied: _applied,
         BlockReverted: lambda fact: f"block {fact.number} {short_id(fact.hash)}",

@@ -9,10 +9,19 @@ import pytest
 
 from keeper.core.decisions import AnyDecision, HealthChanged, IntentState, LiquidationObserved, SignerHalted
 from keeper.core.errors import ConfigError, FinalityViolated, InvariantBroken
-from keeper.core.facts import BackfilledBlock, BlockApplied, BlockReverted, BlocksBackfilled, ClockTicked, RunStopped
+from keeper.core.facts import (
+    BackfilledBlock,
+    BlockApplied,
+    BlockReverted,
+    BlocksBackfilled,
+    ClockTicked,
+    RunStopped,
+    SettingsReloaded,
+)
 from keeper.core.ids import content_id
 from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount, Wei
 from keeper.core.venue import Status
+from keeper.engine.replay import replay
 from keeper.engine.slots import RECEIPT_GRACE_BLOCKS
 from tests.engine.history import (
     ALICE,
@@ -335,6 +344,27 @@ def test_restart_keeps_the_signed(history: History) -> None:
     history.start()
     assert [tracked.nonce for tracked in history.engine.intents.open(CHAIN, "main")] == [0]
     assert history.engine.intents.next_nonce(CHAIN, "main") == 1
+
+
+def test_reloaded_limits_decide_at_the_next_head() -> None:
+    """Limits that were reloaded decide from the next head on, and a replay decides by them from there too."""
+    history = History(config_with(gas_price_wei_max=Wei(1)))
+    history.market()
+    before = refused(history.breach())
+    history.step(SettingsReloaded(config_with(), "{}", history.unix_ms))
+    after = admitted(history.block())
+    assert (before, len(after)) == (["gas_price_above_max"], 1)
+    assert replay(history.records, new_engine()).divergence is None
+
+
+def test_reloaded_limits_refuse_aloud() -> None:
+    """What the reloaded limits refuse is recorded again, although it was refused before."""
+    history = History(config_with(gas_price_wei_max=Wei(1)))
+    history.market()
+    history.breach()
+    quiet = refused(history.block())
+    history.step(SettingsReloaded(config_with(gas_price_wei_max=Wei(2)), "{}", history.unix_ms))
+    assert (quiet, refused(history.block())) == ([], ["gas_price_above_max"])
 
 
 # Reorgs and finality.

@@ -90,7 +90,6 @@ class Stage:
             chain_id=CHAIN_ID,
             spec=self.spec,
             signer=self.signer,
-            gas_price_wei_max=self.limit,
             node=node,
             provider="stage",
             recorder=self.recorder,

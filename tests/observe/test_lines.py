@@ -17,6 +17,7 @@ from keeper.core.facts import (
     LogsRepaired,
     RangeVerified,
     RunStopped,
+    SettingsReloaded,
 )
 from keeper.core.ids import content_id, to_hex
 from keeper.core.units import BaseAmount, Wad
@@ -30,6 +31,7 @@ INTENT, TX, BLOCK = (short_id(value) for value in (records.INTENT_ID, records.TX
 
 SAID: list[tuple[AnyBody, str]] = [
     (records.run_started(), f"run {short_id(content_id('run'))} of version 0.1.0, live"),
+    (SettingsReloaded(records.run_config(), "{}", 5), "at 5 ms, 2 characters of settings"),
     (RunStopped(content_id("run"), "drained"), f"run {short_id(content_id('run'))}: drained"),
     (records.block_applied(11), f"block 11 {BLOCK}, 0 logs, 0 reads, at the head"),
     (records.block_applied(11, behind_blocks=2), f"block 11 {BLOCK}, 0 logs, 0 reads, 2 behind the head"),
