@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -25,6 +27,7 @@ from keeper.cli.run import command as run
 from keeper.cli.terminal import PipeClosed, emit, flush
 from keeper.cli.verify import command as verify
 from keeper.core.errors import KeeperError
+from keeper.observe.scrub import redacted
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -69,6 +72,7 @@ def _root(
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    sys.excepthook = _print_bug
     sys.exit(exit_code())
 
 
@@ -79,8 +83,9 @@ def exit_code() -> int:
         flush()
     except KeeperError as error:
         if os.environ.get("KEEPER_TRACEBACK") == "1":
-            raise
-        print(f"keeper: {error}", file=sys.stderr)  # noqa: T201 - the one line of an error
+            _print_bug(type(error), error, error.__traceback__)
+        else:
+            print(f"keeper: {redacted(str(error))}", file=sys.stderr)  # noqa: T201 - the one line of an error
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -88,6 +93,11 @@ def exit_code() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would complain
         return PIPE_CLOSED
     return code
+
+
+def _print_bug(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
+    """Print a traceback without what a message may carry of a URL; no frame's variables are in it."""
+    print(redacted("".join(traceback.format_exception(kind, error, frames))), end="", file=sys.stderr)  # noqa: T201 - as above
 
 
 def _invoke() -> int:

@@ -17,8 +17,10 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from keeper.core.codec import json_hook
-from keeper.observe.scrub import DROPPED, is_secret_name, scrubbed
+from keeper.observe.scrub import DROPPED, is_secret_name, redacted, scrubbed
 
+_PASSED_ON = frozenset({"_record", "_from_structlog"})
+"""What structlog hands to its own formatter, which takes it out before anything is rendered."""
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -46,9 +48,20 @@ def configure_logging(
         foreign_pre_chain=_shared(),
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-    handler = logging.StreamHandler(stream)
+    handler = _Handler(stream)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; of one that cannot be made it names the logger alone.
+
+    The standard library would print the arguments as they are, past everything that scrubs.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
+        """Say that a line is missing."""
+        self.stream.write(f'{{"level":"error","event":"a log line of {record.name} could not be written"}}\n')
 
 
 def log_context(**names: str) -> AbstractContextManager[object]:
@@ -59,9 +72,13 @@ def log_context(**names: str) -> AbstractContextManager[object]:
 def scrub(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Drop the values of key-like names, and cut URLs down to their host (a structlog processor)."""
     return {
-        key: DROPPED if is_secret_name(key) else value if key.startswith("_") else scrubbed(value)
+        key if key in _PASSED_ON else redacted(key): value if key in _PASSED_ON else _shown(key, value)
         for key, value in event.items()
     }
+
+
+def _shown(key: str, value: object) -> object:
+    return DROPPED if is_secret_name(key) else scrubbed(value)
 
 
 def _shared() -> list[Processor]:

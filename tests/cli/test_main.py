@@ -71,11 +71,30 @@ def test_an_error_is_one_line(keeper: Keeper, tmp_path: Path) -> None:
 
 
 def test_a_traceback_is_shown_on_demand(keeper: Keeper, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """``KEEPER_TRACEBACK=1`` lets the exception through."""
+    """``KEEPER_TRACEBACK=1`` prints where the error came from, and the exit code stays."""
     monkeypatch.setenv("KEEPER_TRACEBACK", "1")
+    outcome = keeper("journal", "stat", "--journal", f"sqlite://{tmp_path}/none.db")
 
-    with pytest.raises(Exception, match="there is no such file"):
-        keeper("journal", "stat", "--journal", f"sqlite://{tmp_path}/none.db")
+    assert outcome.err.startswith("Traceback (most recent call last):\n")
+    assert ("there is no such file" in outcome.err, outcome.code) == (True, 2)
+
+
+@pytest.mark.slow
+def test_a_bug_shows_no_credential() -> None:
+    """An exception that nobody expected is printed with its frames, and without what URLs in its message carry."""
+    script = """
+import keeper.cli.main as cli
+
+def broken():
+    raise ValueError("no answer of https://user:hunter2@node.example/hunter2?key=hunter2 with password='hunter2'")
+
+cli.exit_code = broken
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, text=True)
+
+    assert done.stderr.endswith("ValueError: no answer of https://node.example/… with password=***\n")
+    assert (done.returncode, "hunter2" in done.stderr) == (1, False)
 
 
 @pytest.mark.slow

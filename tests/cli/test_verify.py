@@ -230,5 +230,5 @@ def test_places_that_are_not_in_the_journal_are_refused(keeper: Keeper, journal:
         "keeper: sequence 100000: is not in the journal",
         "keeper: block 999: is not in the journal",
         "keeper: 'yesterday': names no place in a journal",
-        f"keeper: '{'9' * 5000}': names no place in a journal",
+        "keeper: '99999999…': names no place in a journal",
     ]
