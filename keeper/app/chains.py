@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Never
 
 import structlog
 
+from keeper.app.reading import bootstrap_of
+from keeper.chain.bootstrap import Bootstrap
 from keeper.chain.follower import Follower, FollowerOptions
 from keeper.chain.heads import HeadOptions, Heads, HeadSlot
 from keeper.chain.health import HealthPolicy
@@ -40,6 +43,21 @@ class Following:
     heads: Heads
     slot: HeadSlot
     follower: Follower
+    bootstrap: Bootstrap | None
+    engine: Engine
+
+    async def follow(self) -> Never:
+        """Read the chain's venues at one block, if that is how it begins, and follow it from there.
+
+        Raises:
+            Halt: a final block was replaced, or the journal stopped.
+            ConfigError: a provider serves another chain.
+        """
+        if self.bootstrap is not None:
+            await self.bootstrap.run(self.slot)
+            state = self.engine.chains[self.spec.chain_id]
+            self.follower.window = Window.resumed(self.follower.window.start, state.recent, state.finalized_number)
+        await self.follower.run(self.slot)
 
 
 @asynccontextmanager
@@ -142,6 +160,17 @@ def following(
         follower=Follower(
             spec.chain_id, pool, Watch(ledgers), recorder, clock, window, options, observe=observe, on_error=report
         ),
+        bootstrap=bootstrap_of(
+            spec,
+            settings,
+            pool=pool,
+            config=config,
+            engine=engine,
+            recorder=recorder,
+            clock=clock,
+            on_error=report,
+        ),
+        engine=engine,
     )
 
 

@@ -178,7 +178,7 @@ class _Daemon:
         workers: list[asyncio.Task[None]] = [tasks.create_task(tick_clock(self._recorder, self._clock), name="clock")]
         for each in self._followings:
             workers.append(tasks.create_task(each.heads.run(), name=f"heads {each.spec.name}"))
-            workers.append(tasks.create_task(each.follower.run(each.slot), name=f"follower {each.spec.name}"))
+            workers.append(tasks.create_task(each.follow(), name=f"follower {each.spec.name}"))
         workers += [
             tasks.create_task(lane.run(), name=f"lane {signer} on {chain_id}")
             for (chain_id, signer), lane in self._lanes.items()
