@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Never
+from typing import Any
 
 import structlog
 
-from keeper.app.reading import bootstrap_of
-from keeper.chain.bootstrap import Bootstrap
+from keeper.chain.audit import Audit
 from keeper.chain.follower import Follower, FollowerOptions
 from keeper.chain.heads import HeadOptions, Heads, HeadSlot
 from keeper.chain.health import HealthPolicy
 from keeper.chain.pool import ProviderPool
 from keeper.chain.retry import OnError
 from keeper.chain.rpc import Provider, ProviderOptions
+from keeper.chain.scan import Scan
 from keeper.chain.watch import Watch
 from keeper.chain.window import Window
 from keeper.core.errors import ConfigError, KeeperError, NodeError, NodeRefused
@@ -43,21 +43,8 @@ class Following:
     heads: Heads
     slot: HeadSlot
     follower: Follower
-    bootstrap: Bootstrap | None
-    engine: Engine
-
-    async def follow(self) -> Never:
-        """Read the chain's venues at one block, if that is how it begins, and follow it from there.
-
-        Raises:
-            Halt: a final block was replaced, or the journal stopped.
-            ConfigError: a provider serves another chain.
-        """
-        if self.bootstrap is not None:
-            await self.bootstrap.run(self.slot)
-            state = self.engine.chains[self.spec.chain_id]
-            self.follower.window = Window.resumed(self.follower.window.start, state.recent, state.finalized_number)
-        await self.follower.run(self.slot)
+    checks: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]
+    """What checks the chain's record beside following it, by name, each to be run for as long as the run lasts."""
 
 
 @asynccontextmanager
@@ -131,8 +118,11 @@ def following(
     start = min(venue.from_block for venue in config.venues if venue.chain_id == spec.chain_id)
     window = Window.resumed(start, state.recent, state.finalized_number)
     options = FollowerOptions(
-        finality_depth_blocks=spec.finality_depth_blocks, range_blocks_max=settings.range_blocks_max
+        finality_depth_blocks=spec.finality_depth_blocks,
+        range_blocks_max=settings.range_blocks_max,
+        finality_depth_fallback=settings.finality_depth_fallback,
     )
+    watch = Watch(ledgers)
     observers = [
         SignerObserver(
             node=pool, chain_id=spec.chain_id, signer=signer.name, address=signer.address, ledgers=lambda: ledgers
@@ -144,6 +134,7 @@ def following(
     async def observe(header: BlockHeader) -> Sequence[SignerRead]:
         return [await observer.read(header) for observer in observers]
 
+    follower = Follower(spec.chain_id, pool, watch, recorder, clock, window, options, observe=observe, on_error=report)
     return Following(
         spec=spec,
         pool=pool,
@@ -157,21 +148,48 @@ def following(
             on_error=report,
         ),
         slot=slot,
-        follower=Follower(
-            spec.chain_id, pool, Watch(ledgers), recorder, clock, window, options, observe=observe, on_error=report
-        ),
-        bootstrap=bootstrap_of(
-            spec,
-            settings,
-            pool=pool,
-            config=config,
-            engine=engine,
-            recorder=recorder,
-            clock=clock,
-            on_error=report,
-        ),
-        engine=engine,
+        follower=follower,
+        checks=_checks(spec, settings, pool, engine, recorder, clock, watch, follower),
     )
+
+
+def _checks(
+    spec: ChainSpec,
+    settings: ChainSettings,
+    pool: ProviderPool,
+    engine: Engine,
+    recorder: Recorder,
+    clock: Clock,
+    watch: Watch,
+    follower: Follower,
+) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+    """Return what is to run beside the follower: finality always, scan and audit where they are configured."""
+    report = _Reporter(spec.name)
+    checks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {"finality": follower.finality.run}
+    if spec.scanned:
+        checks["scan"] = Scan(
+            pool,
+            watch,
+            recorder,
+            clock,
+            state=lambda: engine.chains[spec.chain_id],
+            repair=follower.repair,
+            blocks_max=settings.range_blocks_max,
+            on_error=report,
+        ).run
+    if settings.audit_every_blocks:
+        checks["audit"] = Audit(
+            pool,
+            watch,
+            recorder,
+            clock,
+            state=lambda: engine.chains[spec.chain_id],
+            ledgers=_ledgers(engine, spec),
+            doubted=engine.doubted,
+            every_blocks=settings.audit_every_blocks,
+            on_error=report,
+        ).run
+    return checks
 
 
 def lanes(

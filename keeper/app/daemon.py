@@ -24,7 +24,7 @@ from keeper.app.restore import restored_engine
 from keeper.app.runconfig import run_config
 from keeper.app.watch import tick_clock, watch_kill_switch
 from keeper.chain.pool import ProviderPool
-from keeper.core.decisions import Decision, HealthChanged, IntentAdmitted, SignerHalted
+from keeper.core.decisions import AuditFailed, Decision, HealthChanged, IntentAdmitted, SignerHalted
 from keeper.core.errors import Halt, InvariantBroken, KeeperError
 from keeper.core.facts import BlockApplied, ClockTicked, KillSwitchChanged, RunStarted, RunStopped
 from keeper.core.ids import content_id
@@ -178,7 +178,10 @@ class _Daemon:
         workers: list[asyncio.Task[None]] = [tasks.create_task(tick_clock(self._recorder, self._clock), name="clock")]
         for each in self._followings:
             workers.append(tasks.create_task(each.heads.run(), name=f"heads {each.spec.name}"))
-            workers.append(tasks.create_task(each.follow(), name=f"follower {each.spec.name}"))
+            workers.append(tasks.create_task(each.follower.run(each.slot), name=f"follower {each.spec.name}"))
+            workers += [
+                tasks.create_task(check(), name=f"{name} {each.spec.name}") for name, check in each.checks.items()
+            ]
         workers += [
             tasks.create_task(lane.run(), name=f"lane {signer} on {chain_id}")
             for (chain_id, signer), lane in self._lanes.items()
@@ -210,7 +213,7 @@ class _Daemon:
                 case _:
                     pass
             if isinstance(body, Decision):
-                notable = isinstance(body, SignerHalted | HealthChanged)
+                notable = isinstance(body, SignerHalted | HealthChanged | AuditFailed)
                 (self._log.warning if notable else self._log.info)(
                     "decided", kind=type(body).__name__, what=summary(body)
                 )

@@ -34,7 +34,6 @@ def run_config(settings: Settings, *, live: bool, signers: Mapping[str, Address]
                 root=venue.address,
                 from_block=venue.from_block,
                 prices=venue.prices,
-                bootstrap=venue.bootstrap,
             )
             for name, venue in settings.venues.items()
         ),
@@ -51,6 +50,7 @@ def _chain(name: str, chain: ChainSettings) -> ChainSpec:
         finality_depth_blocks=None if chain.finality == "tag" else chain.finality,
         stale_after_seconds=chain.stale_after_seconds,
         wrapped_native=chain.wrapped_native,
+        scanned=chain.backup_scan and len(chain.http) > 1,
     )
 
 

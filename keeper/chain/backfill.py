@@ -4,6 +4,10 @@ Each range is one batch: the headers of its two ends and its logs, so the backen
 range at all, and the ends are linked to what came before by parent hash. A range is complete only when the contracts
 that its logs make necessary were watched from its first block; otherwise it is fetched again with them.
 
+A second provider, where there is one, is asked for the same range at the same time, and what the two say is compared
+before anything is recorded. When they differ, it is found out who is right, who is wrong goes into quarantine, and the
+range is read again. A range that only one provider answered is recorded too, and counts as unverified.
+
 Providers limit ranges by blocks, by results, by bytes and by time, and say so in a dozen texts. None is parsed: any
 failure halves the range, down to one block, and success grows it again. What still fails then is tried as the retry
 policy says and raised at last; the watermark does not move past it.
@@ -11,23 +15,35 @@ policy says and raised at last; the watermark does not move past it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
+from keeper.chain.dispute import settle
+from keeper.chain.member import Member
 from keeper.chain.pool import ProviderPool
+from keeper.chain.ranges import FoundRange, dated, digests, read_range
 from keeper.chain.retry import OnError, RetryPolicy, ignore, retrying
-from keeper.chain.rpc import RpcCall
-from keeper.chain.source import BlockSource, check_bloom
+from keeper.chain.source import BlockSource
 from keeper.chain.watch import DISCOVERY_ROUNDS_MAX, Watch
-from keeper.chain.wire import BlockLogs, decode_header, decode_range_logs
+from keeper.chain.wire import LogFilter
+from keeper.core.digest import range_digest
 from keeper.core.errors import FinalityViolated, InvariantBroken, NodeError, NodeMalformed, NodeRefused
-from keeper.core.facts import BackfilledBlock, BlockHeader, BlocksBackfilled, ContractRead
+from keeper.core.facts import BlocksBackfilled, ContractRead, RangeVerified
 from keeper.core.ids import Hash32, to_hex
-from keeper.core.ports import Clock, Node
+from keeper.core.ports import Clock
 
 RANGE_BLOCKS_FIRST = 256
+
+
+class Range(NamedTuple):
+    """A range, and a second provider's confirmation of it where there is one."""
+
+    fact: BlocksBackfilled
+    verified: RangeVerified | None
 
 
 class RangeSize:
@@ -85,9 +101,7 @@ class Backfill:
         self._policy = policy
         self._on_error = on_error
 
-    async def ranges(
-        self, first: int, last: int, *, parent: Hash32, head_number: int
-    ) -> AsyncIterator[BlocksBackfilled]:
+    async def ranges(self, first: int, last: int, *, parent: Hash32, head_number: int) -> AsyncIterator[Range]:
         """Yield the blocks ``first`` to ``last``, both included, in complete ranges; reads are made at ``last`` only.
 
         The ledgers must have folded a range before the next one is asked for.
@@ -106,9 +120,9 @@ class Backfill:
             operation = partial(self._next, first, last, parent, head_number)
             found = await retrying(operation, self._policy, self._clock, self._on_error)
             yield found
-            first, parent = found.last.number + 1, found.last.hash
+            first, parent = found.fact.last.number + 1, found.fact.last.hash
 
-    async def _next(self, first: int, last: int, parent: Hash32, head_number: int) -> BlocksBackfilled:
+    async def _next(self, first: int, last: int, parent: Hash32, head_number: int) -> Range:
         """Read the range at ``first``, as long as is answered. A refusal costs no attempt while it can be halved."""
         while True:
             to = min(first + self._size.blocks - 1, last)
@@ -119,12 +133,13 @@ class Backfill:
                 raise
             if not isinstance(found, NodeRefused):
                 self._size.grow()
-                reads = await self._reads(found) if to == last else ()
-                return msgspec.structs.replace(found, reads=reads, behind_blocks=head_number - to)
+                reads = await self._reads(found.fact) if to == last else ()
+                fact = msgspec.structs.replace(found.fact, reads=reads, behind_blocks=head_number - to)
+                return found._replace(fact=fact)
             self._on_error(found)
             self._size.shrink(to - first + 1)
 
-    async def _attempt(self, first: int, to: int, parent: Hash32) -> BlocksBackfilled | NodeRefused:
+    async def _attempt(self, first: int, to: int, parent: Hash32) -> Range | NodeRefused:
         """Read one range from one provider; a refusal of several blocks is no fault of the provider."""
         with self._pool.pinned() as node:
             try:
@@ -134,54 +149,60 @@ class Backfill:
                     raise
                 return refusal
 
-    async def _range(self, node: Node, first: int, to: int, parent: Hash32) -> BlocksBackfilled:
+    async def _range(self, node: Member, first: int, to: int, parent: Hash32) -> Range:
         for _ in range(DISCOVERY_ROUNDS_MAX):
-            ends, blocks = await self._fetch(node, first, to)
-            if not self._watch.discover([log for block in blocks for log in block.logs]):
+            wanted, second = self._watch.wanted(), self._second(node)
+            both = [read_range(each, wanted, first, to) for each in (node, *second)]
+            found, *others = await asyncio.gather(*both, return_exceptions=True)
+            if isinstance(found, BaseException):
+                raise found
+            ends, blocks = found
+            if not self._watch.discover([log for block in blocks for log in block.logs], first):
                 break
         else:
             raise InvariantBroken(f"blocks {first} to {to}", "discovery does not come to an end")
         if ends[first].parent_hash != parent:
             reason = f"its parent is {to_hex(ends[first].parent_hash)}, we hold {to_hex(parent)}"
             raise FinalityViolated(f"block {first}", reason, "compare the provider with another one")
-        dated = await self._dated(node, ends, blocks)
-        return BlocksBackfilled(self._chain_id, first, ends[to], dated, (), 0)
+        verified = await self._compared(found, others[0], (node, *second), wanted) if others else None
+        fact = BlocksBackfilled(self._chain_id, first, ends[to], await dated(node, ends, blocks), (), 0, node.name)
+        return Range(fact, verified)
 
-    async def _fetch(self, node: Node, first: int, to: int) -> tuple[dict[int, BlockHeader], tuple[BlockLogs, ...]]:
-        """Ask for the two ends and the logs of a range in one batch."""
-        wanted = self._watch.wanted()
-        logs, *headers = await node.batch([("eth_getLogs", (wanted.between(first, to),)), *_by_number((first, to))])
-        ends = {number: decode_header(each, number=number) for number, each in zip((first, to), headers, strict=True)}
-        return ends, decode_range_logs(logs, wanted, first, to)
+    def _second(self, node: Member) -> tuple[Member, ...]:
+        """Return who is asked too: the best provider that is another one, if there is any."""
+        return tuple(each for each in self._pool.healthy() if each.name != node.name)[:1]
 
-    async def _dated(
-        self, node: Node, known: dict[int, BlockHeader], blocks: Sequence[BlockLogs]
-    ) -> tuple[BackfilledBlock, ...]:
-        """Give each block its timestamp, from its header where the logs do not say it."""
-        missing = [block.number for block in blocks if block.timestamp is None and block.number not in known]
-        answers = await node.batch(_by_number(missing)) if missing else []
-        headers = known | {
-            number: decode_header(answer, number=number) for number, answer in zip(missing, answers, strict=True)
-        }
-        return tuple(_dated(block, headers.get(block.number)) for block in blocks)
+    async def _compared(
+        self, found: FoundRange, other: FoundRange | BaseException, nodes: tuple[Member, ...], wanted: LogFilter
+    ) -> RangeVerified | None:
+        """Return the confirmation by the second provider; ``None`` when it did not answer.
+
+        Raises:
+            NodeMalformed: the providers differ. Who is known to be wrong is in quarantine.
+        """
+        if isinstance(other, NodeError):
+            self._on_error(other)
+            return None
+        if isinstance(other, BaseException):
+            raise other
+        (ends, blocks), (other_ends, other_blocks) = found, other
+        first, last = ends[min(ends)], ends[max(ends)]
+        thing = f"blocks {first.number} to {last.number}"
+        if other_ends[last.number].hash != last.hash:
+            raise NodeMalformed(thing, "providers have different final blocks", "find out which one is right")
+        ours, theirs = digests(blocks), digests(other_blocks)
+        if ours == theirs:
+            names = tuple(node.name for node in nodes)
+            return RangeVerified(self._chain_id, first.number, last.number, range_digest(ours.values()), names)
+        hashes = {block.number: block.hash for block in (*blocks, *other_blocks)}
+        number = min(number for number in ours.keys() | theirs.keys() if ours.get(number) != theirs.get(number))
+        verdict = await settle(self._pool.healthy(), wanted, number, hashes[number])
+        for liar in () if verdict is None else verdict.wrong:
+            self._pool.quarantine(liar, f"told wrong logs of block {number}")
+        raise NodeMalformed(thing, f"providers tell different logs of block {number}", "they are read again")
 
     async def _reads(self, found: BlocksBackfilled) -> tuple[ContractRead, ...]:
         logs = [log for block in found.blocks for log in block.logs]
         with self._pool.pinned() as node:
             source = BlockSource(self._pool, node, self._watch)
             return await source.reads(found.last.hash, self._watch.reads(logs))
-
-
-def _by_number(numbers: Sequence[int]) -> list[RpcCall]:
-    return [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
-
-
-def _dated(block: BlockLogs, header: BlockHeader | None) -> BackfilledBlock:
-    """Combine a block's logs with its header, when that was fetched; they must be of one block."""
-    if header is None:
-        return BackfilledBlock(block.number, block.hash, block.timestamp or 0, block.logs)
-    if header.hash != block.hash:
-        reason = f"its header has hash {to_hex(header.hash)}"
-        raise NodeMalformed(f"logs of block {block.number} {to_hex(block.hash)}", reason, "use another provider")
-    check_bloom(header, block.logs)
-    return BackfilledBlock(block.number, block.hash, header.timestamp, block.logs)

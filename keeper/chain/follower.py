@@ -18,19 +18,23 @@ waits for it in that case, and between the groups of one head, so that reads are
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Never, TypeVar
 
 from keeper.chain.backfill import Backfill
+from keeper.chain.finality import FALLBACK_DEPTH_BLOCKS, Finality
 from keeper.chain.heads import HeadSlot
+from keeper.chain.member import Member
 from keeper.chain.pool import ProviderPool
+from keeper.chain.repair import right_blocks
 from keeper.chain.retry import OnError, RetryPolicy, ignore, retrying
 from keeper.chain.source import BlockSource
 from keeper.chain.watch import DISCOVERY_ROUNDS_MAX, Watch
 from keeper.chain.window import BLOCKS_MAX, Branch, Window
-from keeper.chain.wire import HeadHint
+from keeper.chain.wire import HeadHint, decode_header
 from keeper.core.errors import InvariantBroken, NodeError, RetryLater
 from keeper.core.facts import (
     AnyFact,
@@ -38,9 +42,11 @@ from keeper.core.facts import (
     BlockFinalized,
     BlockHeader,
     BlockReverted,
+    LogsRepaired,
     RawLog,
     SignerRead,
 )
+from keeper.core.ids import Hash32
 from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
 
 Result = TypeVar("Result")
@@ -59,6 +65,7 @@ class FollowerOptions:
         group_blocks_max: Blocks recorded at once after a gap.
         read_every_block: Make the venues' reads at every block, not only at the head (for tests of exactness).
         retry: How a head or range that failed is tried again.
+        finality_depth_fallback: Takes the place of the tag while no quorum of providers knows one.
     """
 
     finality_depth_blocks: int | None = None
@@ -67,6 +74,7 @@ class FollowerOptions:
     group_blocks_max: int = 64
     read_every_block: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    finality_depth_fallback: int = FALLBACK_DEPTH_BLOCKS
 
 
 async def observe_nobody(_: BlockHeader) -> Sequence[SignerRead]:
@@ -113,7 +121,15 @@ class Follower:
         self._observe = observe
         self._on_error = on_error
         self._pulse = pulse
+        self._one_at_a_time = asyncio.Lock()
         self._seen_unix_ms = 0
+        self.finality = Finality(
+            pool,
+            clock,
+            depth_blocks=self._options.finality_depth_blocks,
+            fallback_depth_blocks=self._options.finality_depth_fallback,
+            on_error=on_error,
+        )
         self.followed = False
         """Whether a head was followed to its end since the start; before, what is held may be old."""
         self._backfill = Backfill(
@@ -146,13 +162,31 @@ class Follower:
             ConfigError: a provider serves another chain.
         """
         self._seen_unix_ms = self._clock.unix_ms()
-        try:
-            if hint.number - self.window.next_number >= self._options.gap_blocks_max:
-                await self._catch_up(hint)
-            await self._retrying(partial(self._advance, hint))
-            self.followed = True
-        except (NodeError, RetryLater) as error:
-            self._on_error(error)
+        self.finality.want()
+        async with self._one_at_a_time:
+            try:
+                if hint.number - self.window.next_number >= self._options.gap_blocks_max:
+                    await self._catch_up(hint)
+                await self._retrying(partial(self._advance, hint))
+                self.followed = True
+            except (NodeError, RetryLater) as error:
+                self._on_error(error)
+
+    async def repair(self, first: int, node: Member, liar: str) -> None:
+        """Record the right logs from a block on, as a provider tells them, in place of what is held; no head meanwhile.
+
+        Args:
+            first: The first block whose logs were recorded wrong; final.
+            node: Who was found to be right.
+            liar: Who gave the wrong logs, by its redacted name.
+
+        Raises:
+            NodeError: the provider failed, or is on another branch; nothing is recorded.
+        """
+        async with self._one_at_a_time:
+            source = BlockSource(self._pool, node, self._watch)
+            blocks = await right_blocks(source, node, self._watch, self.window, first)
+            await self._recorder.record([LogsRepaired(self._chain_id, first, blocks, node.name, liar)])
 
     async def _retrying(self, operation: Callable[[], Awaitable[Result]]) -> Result:
         return await retrying(operation, self._options.retry, self._clock, self._on_error)
@@ -162,10 +196,33 @@ class Follower:
             return
         with self._pool.pinned() as node:
             source = BlockSource(self._pool, node, self._watch)
-            finality_tag = self._options.finality_depth_blocks is None
-            await source.prefetch(hint, self._gap(hint), finality=finality_tag)
+            await source.prefetch(hint, self._gap(hint), finality=self.finality.by_tag)
+            self.finality.heard(node, source.finalized)
             head = await source.header(hint.number, hint.hash)
-            await self._emit(source, await self._walk(source, head))
+            branch = await self._walk(source, head)
+            if await self._is_sure(node, branch):
+                await self._emit(source, branch, node.name)
+
+    async def _is_sure(self, node: Member, branch: Branch) -> bool:
+        """Tell whether to follow a branch now.
+
+        One that is not longer than ours, and that a single provider tells of, may be a stray block that loses. It is
+        left alone until another provider has it at that height too, or the next block makes it longer.
+        """
+        others = [each for each in self._pool.healthy() if each is not node]
+        if not others or len(branch.applied) > len(branch.reverted):
+            return True
+        head = branch.applied[-1]
+        answers = await asyncio.gather(*(self._header_at(each, head.number) for each in others))
+        return head.hash in answers
+
+    async def _header_at(self, node: Member, number: int) -> Hash32 | None:
+        try:
+            answer = await node.call("eth_getBlockByNumber", (hex(number), False))
+            return None if answer is None else decode_header(answer, number=number).hash
+        except NodeError as error:
+            self._on_error(error)
+            return None
 
     def _gap(self, hint: HeadHint) -> range:
         """Return the numbers between our tip and a head, when that many may still change."""
@@ -182,17 +239,17 @@ class Follower:
             walked.append(await source.header(walked[-1].number - 1, walked[-1].parent_hash))
         return self.window.branch(walked)
 
-    async def _emit(self, source: BlockSource, branch: Branch) -> None:
+    async def _emit(self, source: BlockSource, branch: Branch, giver: str) -> None:
         """Record a branch in groups; the first one carries all that is abandoned."""
         facts = self._reverted(branch)
         head = branch.applied[-1]
         for start in range(0, len(branch.applied), self._options.group_blocks_max):
             part = branch.applied[start : start + self._options.group_blocks_max]
             logs, discovered = await self._complete_logs(source, part)
-            facts += await self._applied(source, part, logs, head)
+            facts += await self._applied(source, part, logs, head, giver)
             window = self.window.extended(part)
             if part[-1] is head:
-                window, final = self._finalized(window, source, head)
+                window, final = self._finalized(window, head)
                 facts += final
             wait = discovered or part[-1] is not head
             await (self._recorder.record if wait else self._recorder.submit)(facts)
@@ -208,13 +265,18 @@ class Follower:
         """Return the logs of blocks, with those of every contract they made necessary, and whether they did."""
         for discoveries in range(DISCOVERY_ROUNDS_MAX):
             logs = await source.logs(headers)
-            if not self._watch.discover([log for block in logs for log in block]):
+            if not self._watch.discover([log for block in logs for log in block], headers[0].number):
                 return logs, discoveries > 0
             source.forget_logs()
         raise InvariantBroken(f"block {headers[0].number}", "discovery does not come to an end")
 
     async def _applied(
-        self, source: BlockSource, part: Sequence[BlockHeader], logs: Sequence[tuple[RawLog, ...]], head: BlockHeader
+        self,
+        source: BlockSource,
+        part: Sequence[BlockHeader],
+        logs: Sequence[tuple[RawLog, ...]],
+        head: BlockHeader,
+        giver: str,
     ) -> list[AnyFact]:
         facts: list[AnyFact] = []
         seen: list[RawLog] = []
@@ -225,17 +287,17 @@ class Follower:
             if header is head:
                 facts += await self._observe(header)
             behind_blocks = head.number - header.number
-            facts.append(BlockApplied(self._chain_id, header, block_logs, reads, behind_blocks, self._seen_unix_ms))
+            seen_unix_ms = self._seen_unix_ms
+            facts.append(BlockApplied(self._chain_id, header, block_logs, reads, behind_blocks, seen_unix_ms, giver))
         return facts
 
-    def _finalized(self, window: Window, source: BlockSource, head: BlockHeader) -> tuple[Window, list[BlockFinalized]]:
+    def _finalized(self, window: Window, head: BlockHeader) -> tuple[Window, list[BlockFinalized]]:
         """Move finality as far as the chain or the depth says; it never goes back."""
-        depth = self._options.finality_depth_blocks
-        final = source.finalized if depth is None else (head.number - depth, None)
-        moved = None if final is None else window.finalized_at(*final)
+        final = self.finality.final(window, head.number)
+        moved = None if final is None else window.finalized_at(final)
         if moved is None or final is None:
             return window.pruned(), []
-        return moved, [BlockFinalized(self._chain_id, final[0], window.hashes[final[0]])]
+        return moved, [BlockFinalized(self._chain_id, final, window.hashes[final])]
 
     async def _catch_up(self, hint: HeadHint) -> None:
         """Record the final blocks that we miss, in ranges, on the branch that became final."""
@@ -245,8 +307,9 @@ class Follower:
         facts = self._reverted(branch)
         first = branch.applied[0]
         async for found in self._backfill.ranges(first.number, last, parent=first.parent_hash, head_number=hint.number):
-            number, block_hash = found.last.number, found.last.hash
-            await self._recorder.record([*facts, found])
+            number, block_hash = found.fact.last.number, found.fact.last.hash
+            verified = [found.verified] if found.verified is not None else []
+            await self._recorder.record([*facts, found.fact, *verified])
             self.window = Window(self.window.start, {number: block_hash}, number)
             facts = []
 
@@ -264,5 +327,6 @@ class Follower:
         if self._options.finality_depth_blocks is not None:
             head = await source.header(hint.number, hint.hash)
             return head.number - max(1, self._options.finality_depth_blocks)
-        final = await source.finality()
-        return -1 if final is None else min(final.number, hint.number - 1)
+        await self.finality.ask()
+        final = self.finality.final(self.window, hint.number)
+        return -1 if final is None else min(final, hint.number - 1)

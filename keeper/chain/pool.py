@@ -112,7 +112,7 @@ class ProviderPool:
         )
 
     @contextmanager
-    def pinned(self) -> Iterator[Node]:
+    def pinned(self) -> Iterator[Member]:
         """Give one provider for the length of an operation. A :class:`NodeError` that leaves it counts against it.
 
         Raises:
@@ -175,7 +175,7 @@ class ProviderPool:
             self.quarantine(member, f"answered {methods} otherwise than the majority")
         return value
 
-    def healthy(self) -> tuple[Node, ...]:
+    def healthy(self) -> tuple[Member, ...]:
         """Return the providers that neither cool down nor are in quarantine, best first.
 
         When there is none, all that are not in quarantine.

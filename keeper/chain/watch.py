@@ -43,7 +43,7 @@ class Watch:
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = tuple(watchers)
-        self._known: dict[Address, None] = {}
+        self._known: dict[Address, int] = {}
         self._topics = tuple(sorted({topic for watcher in watchers for topic in watcher.topics}))
         invariant(self.wanted().addresses, "watch", "no contract to watch: an empty filter would ask for every log")
         invariant(self._topics, "watch", "no topic to watch: an empty filter would ask for every log")
@@ -51,15 +51,21 @@ class Watch:
     def wanted(self) -> LogFilter:
         """Return the filter for everything known to be needed."""
         for watcher in self._watchers:
-            self._known.update(dict.fromkeys(watcher.watched()))
+            for address in watcher.watched():
+                self._known.setdefault(address, 0)
         return LogFilter(tuple(sorted(self._known)), self._topics)
 
-    def discover(self, logs: Sequence[RawLog]) -> bool:
-        """Remember the contracts these logs make necessary; tell whether any was new."""
+    def discover(self, logs: Sequence[RawLog], first: int) -> bool:
+        """Remember the contracts these logs make necessary, from block ``first`` on; tell whether any was new."""
         before = len(self._known)
         for watcher in self._watchers:
-            self._known.update(dict.fromkeys(watcher.discover(logs)))
+            for address in watcher.discover(logs):
+                self._known.setdefault(address, first)
         return len(self._known) > before
+
+    def since(self, number: int, logs: Sequence[RawLog]) -> tuple[RawLog, ...]:
+        """Return the logs of a block without those of contracts that were not watched yet when it was recorded."""
+        return tuple(log for log in logs if self._known.get(log.address, 0) <= number)
 
     def reads(self, logs: Sequence[RawLog]) -> tuple[ReadRequest, ...]:
         """Return the view calls needed after these logs, each once, in the order of the ledgers."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from keeper.core.errors import FinalityViolated, NodeMalformed, invariant
+from keeper.core.errors import FinalityViolated, invariant
 from keeper.core.facts import BlockHeader
 from keeper.core.ids import Hash32, to_hex
 
@@ -111,24 +111,13 @@ class Window:
             kept[header.number] = header.hash
         return Window(self.start, kept, self.finalized)
 
-    def finalized_at(self, number: int, block_hash: Hash32 | None) -> Window | None:
+    def finalized_at(self, number: int) -> Window | None:
         """Return the window with this block final, old blocks dropped; ``None`` when that is no news.
 
         Finality never goes back: a lower number is ignored, and so is one that we do not hold yet.
-
-        Args:
-            number: Block number.
-            block_hash: Its hash where the chain told it; ``None`` when finality is by depth.
-
-        Raises:
-            NodeMalformed: the chain calls another block final than the one on the branch it gave us.
         """
-        held = self.hashes.get(number)
-        if held is None or (self.finalized is not None and number <= self.finalized):
+        if number not in self.hashes or (self.finalized is not None and number <= self.finalized):
             return None
-        if block_hash not in (None, held):
-            reason = f"the node calls it final, but its own branch has {to_hex(held)} there"
-            raise NodeMalformed(f"block {number} {to_hex(block_hash or b'')}", reason, "use another provider")
         return Window(self.start, self.hashes, number).pruned()
 
     def pruned(self) -> Window:

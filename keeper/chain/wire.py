@@ -86,6 +86,11 @@ class _WireLog(msgspec.Struct, rename="camel"):
     block_timestamp: str | None = None
 
 
+class _WireTransactionReceipt(msgspec.Struct, rename="camel"):
+    block_hash: str
+    logs: list[_WireLog]
+
+
 def read_quantity(text: str) -> int:
     """Read a JSON-RPC quantity that counts something: heights, seconds, gas prices. The journal holds 63 bits of it.
 
@@ -191,6 +196,26 @@ def decode_range_logs(result: object, wanted: LogFilter, first: int, last: int) 
         return _grouped(rows, wanted, first, last)
     except ValueError as error:
         raise NodeMalformed(thing, str(error), _REMEDY) from None
+
+
+def decode_transaction_logs(result: object, block_hash: Hash32) -> tuple[RawLog, ...]:
+    """Decode the logs of a transaction's receipt; none when it is not in this block, or unknown.
+
+    Raises:
+        NodeRefused: the node answered with an error object.
+        NodeMalformed: an answer that is not a receipt.
+    """
+    if isinstance(result, NodeRefused):
+        raise result
+    if result is None:
+        return ()
+    try:
+        receipt = _convert(result, _WireTransactionReceipt)
+        if read_bytes(receipt.block_hash, HASH_LENGTH) != block_hash:
+            return ()
+        return tuple(_log(row) for row in receipt.logs)
+    except ValueError as error:
+        raise NodeMalformed("receipt", str(error), _REMEDY) from None
 
 
 def _convert(result: object, shape: type[Shape]) -> Shape:

@@ -28,10 +28,7 @@ from keeper.core.facts import (
     BlockHeader,
     BlockReverted,
     BlocksBackfilled,
-    BootstrapCompleted,
-    BootstrapStarted,
     ClockTicked,
-    HoldersFound,
     IntentDropped,
     KillSwitchChanged,
     LogsRepaired,
@@ -43,12 +40,10 @@ from keeper.core.facts import (
     RunStopped,
     SettingsReloaded,
     SignerRead,
-    VenueRead,
 )
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import Limits, RunConfig, SignerSpec
 from keeper.core.venue import AccountMargin, Ledger, Status
-from keeper.engine import readings
 from keeper.engine.book import IntentBook
 from keeper.engine.chain_state import ChainState
 from keeper.engine.deciding import Head
@@ -82,10 +77,6 @@ class Engine:
             RangeVerified: self._range_verified,
             LogsRepaired: self._logs_repaired,
             AccountsAudited: self._accounts_audited,
-            BootstrapStarted: lambda fact: readings.begin(self._state, fact),
-            HoldersFound: lambda fact: readings.found(self._state, fact),
-            VenueRead: lambda fact: readings.take(self._state, fact),
-            BootstrapCompleted: self._bootstrap_completed,
             ClockTicked: self._clock_ticked,
             KillSwitchChanged: self._kill_switch_changed,
             SignerRead: self._signer_read,
@@ -134,6 +125,10 @@ class Engine:
     def margins(self) -> Mapping[tuple[str, Address], AccountMargin]:
         """Every account with debt as last classified, by (venue, account)."""
         return self._state.health.margins
+
+    def doubted(self, venue: str) -> tuple[Address, ...]:
+        """Return the accounts of a venue that an audit found wrong, sorted."""
+        return tuple(sorted(account for name, account in self._state.health.doubted if name == venue))
 
     @property
     def wallets(self) -> Mapping[tuple[int, str], SignerRead]:
@@ -311,10 +306,6 @@ class Engine:
                 decisions.append(AuditFailed(fact.venue, each.account, fact.block_number, each.ours, each.theirs))
                 decisions += self._state.health.doubt(ledger.name, each.account, fact.block_number)
         return decisions
-
-    def _bootstrap_completed(self, fact: BootstrapCompleted) -> list[AnyDecision]:
-        readings.complete(self._state, fact)
-        return self._finalize(self._state.chain(fact.chain_id))
 
     def _fold(self, chain_id: int, block: BlockHeader | BackfilledBlock, logs: Iterable[RawLog]) -> list[AnyDecision]:
         """Let every venue fold a block's logs; observed liquidations advance our own intents."""

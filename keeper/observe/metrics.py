@@ -66,7 +66,6 @@ class Metrics:
         self._balance = gauge("signer_balance_wei", "Native balance of a signer.", "chain", "signer")
         self._accounts = gauge("accounts", "Accounts with debt.", "venue", "status")
         self._unknown = gauge("debt_unknown_ratio", "Share of debt of accounts whose health is unknown.", "venue")
-        self._unread = gauge("venue_unread_items", "What is known to be left of reading a venue at one block.", "venue")
         self._divergences = Counter(
             "replay_divergence_total",
             "Decisions that a replay made differently.",
@@ -130,7 +129,6 @@ class Metrics:
             for name, count in venue.accounts.items():
                 self._accounts.labels(venue.name, name).set(count)
             self._unknown.labels(venue.name).set(_unknown_ratio(venue))
-            self._unread.labels(venue.name).set(0 if venue.reading is None else venue.reading.unread)
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus's text format."""

@@ -82,6 +82,13 @@ class ChainSettings(Section):
     finality: Annotated[Literal["tag"] | int, PlainValidator(values.finality)] = _key(
         'depth at which a block is final; "tag": the chain says', "blocks", '"tag"', "tag"
     )
+    finality_depth_fallback: Count = _key(
+        "the depth that counts while the nodes do not know the tag", "blocks", "64", 64
+    )
+    backup_scan: bool = _key("final blocks are read again from a second node", "true or false", "true", default=True)
+    audit_every_blocks: CountOrZero = _key(
+        "how often accounts are compared with the venue's own view", "blocks", "10", 10
+    )
     wrapped_native: Annotated[Address | None, PlainValidator(values.address)] = _key(
         "the token whose venue price values gas", "address", '"0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"', None
     )
@@ -123,8 +130,8 @@ class VenueSettings(Section):
         "address",
         '"0x2f39d218133afab8f2b819b1066c7e434ad94e9e"',
     )
-    bootstrap: Literal["logs", "snapshot"] = _key(
-        'how the past is learned ("snapshot": every account is read at one block)', "name", '"logs"', "logs"
+    bootstrap: Annotated[Literal["logs"], PlainValidator(values.bootstrap)] = _key(
+        "how the past is learned", "name", '"logs"', "logs"
     )
     from_block: CountOrZero = _key("the block the protocol was deployed in, or one before it", "block", "16291117", 0)
     prices: Literal["read", "events"] = _key(

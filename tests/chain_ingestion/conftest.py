@@ -29,6 +29,13 @@ async def second() -> AsyncIterator[ScriptedServer]:
 
 
 @pytest_asyncio.fixture
+async def third() -> AsyncIterator[ScriptedServer]:
+    """Yet another scripted node."""
+    async with serving(ScriptedChain()) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
 async def provider(server: ScriptedServer) -> AsyncIterator[Provider]:
     """One provider on the scripted node."""
     async with Provider(server.url, CHAIN_ID, JumpClock(), OPTIONS) as opened:
@@ -49,5 +56,17 @@ async def pool_of_two(server: ScriptedServer, second: ScriptedServer) -> AsyncIt
     second.chain = server.chain
     clock = JumpClock()
     providers = [Provider(each.url, CHAIN_ID, clock, OPTIONS) for each in (server, second)]
+    async with ProviderPool(providers, clock) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def pool_of_three(
+    server: ScriptedServer, second: ScriptedServer, third: ScriptedServer
+) -> AsyncIterator[ProviderPool]:
+    """A pool of three providers that serve the same chain."""
+    second.chain = third.chain = server.chain
+    clock = JumpClock()
+    providers = [Provider(each.url, CHAIN_ID, clock, OPTIONS) for each in (server, second, third)]
     async with ProviderPool(providers, clock) as opened:
         yield opened

@@ -70,6 +70,7 @@ class ScriptedChain:
         "eth_getBlockByNumber",
         "eth_getBlockByHash",
         "eth_getBlockReceipts",
+        "eth_getTransactionReceipt",
         "eth_getLogs",
         "eth_call",
     )
@@ -147,6 +148,17 @@ class ScriptedChain:
         if block is None:
             raise Refuse(-32000, "unknown block")
         return [{"status": "0x1", "logs": [log_json(log, block.header)]} for log in block.logs]
+
+    def eth_getTransactionReceipt(self, tx_hash: str) -> Json:  # noqa: N802 - the method's name
+        """Answer the receipt of a transaction of the canonical branch."""
+        for block in self.branch:
+            logs = [log for log in block.logs if to_hex(log.tx_hash) == tx_hash]
+            if logs:
+                return {
+                    "blockHash": to_hex(block.header.hash),
+                    "logs": [log_json(log, block.header) for log in logs],
+                }
+        return None
 
     def eth_call(self, call: dict[str, str], block: dict[str, str]) -> str:
         """Answer with the target and the block's hash; empty calldata reverts."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiohttp import web
 
-from keeper.chain.backfill import Backfill, RangeSize
+from keeper.chain.backfill import Backfill, Range, RangeSize
 from keeper.chain.pool import ProviderPool
 from keeper.chain.retry import NO_RETRY, RetryPolicy
 from keeper.chain.watch import Watch
@@ -15,6 +15,7 @@ from keeper.core.errors import FinalityViolated, KeeperError, NodeError, NodeMal
 from keeper.core.facts import BlocksBackfilled, ReadRequest
 from keeper.core.ids import Hash32, to_hex
 from tests.chain_ingestion.fakes import JumpClock, Ledger, Troubles
+from tests.chain_ingestion.folding import hide, invent
 from tests.chain_ingestion.scripted import (
     CHAIN_ID,
     EVENT,
@@ -40,10 +41,10 @@ def backfill(pool: ProviderPool, troubles: Troubles, *, attempts: int = 1, block
     return Backfill(CHAIN_ID, pool, watch, JumpClock(), blocks_max=blocks_max, policy=policy, on_error=troubles)
 
 
-async def collect(ranges: AsyncIterator[BlocksBackfilled], into: list[BlocksBackfilled]) -> None:
+async def collect(ranges: AsyncIterator[Range], into: list[BlocksBackfilled]) -> None:
     """Collect ranges until they end or fail."""
     async for found in ranges:
-        into.append(found)  # noqa: PERF401 - what came before a failure must stay
+        into.append(found.fact)  # noqa: PERF401 - what came before a failure must stay
 
 
 def check_complete(server: ScriptedServer, found: list[BlocksBackfilled], last: int) -> None:
@@ -263,3 +264,69 @@ def test_range_size_adapts() -> None:
     seen.append(size.blocks)
 
     assert seen == [256, 512, 1024, 2000, 2000, 1000, 1125, 1, 2]
+
+
+@pytest.mark.fault(33)
+async def test_ranges_are_compared_before_they_are_recorded(
+    server: ScriptedServer, second: ScriptedServer, pool_of_two: ProviderPool
+) -> None:
+    """Two providers that say the same make a range verified, by both their names."""
+    server.chain.mine_many(20)
+    ranges = backfill(pool_of_two, Troubles()).ranges(0, 20, parent=GENESIS_PARENT, head_number=20)
+    found = [each async for each in ranges]
+
+    names = tuple(provider.name for provider in pool_of_two.statistics())
+    assert [each.verified.providers for each in found if each.verified is not None] == [names]
+    assert second.methods.count("eth_getLogs") == 1
+
+
+@pytest.mark.fault(32, 33)
+@pytest.mark.parametrize("lie", [hide, invent])
+async def test_a_disputed_range_is_read_again_without_the_liar(
+    server: ScriptedServer, pool_of_two: ProviderPool, lie: Callable[[ScriptedServer, int], Fault]
+) -> None:
+    """A log that one provider hides or invents is found out before the range is recorded; the liar is out."""
+    server.chain.mine_many(9)
+    server.chain.mine(log_of(b"one", 0), log_of(b"two", 1))
+    server.chain.mine_many(10)
+    server.fault = lie(server, 10)
+    found: list[BlocksBackfilled] = []
+
+    ranges = backfill(pool_of_two, Troubles(), attempts=5).ranges(0, 20, parent=GENESIS_PARENT, head_number=20)
+    await collect(ranges, found)
+
+    check_complete(server, found, 20)
+    assert [provider.quarantine is None for provider in pool_of_two.statistics()] == [False, True]
+
+
+async def test_a_second_provider_that_fails_leaves_the_range_unverified(
+    server: ScriptedServer, second: ScriptedServer, pool_of_two: ProviderPool
+) -> None:
+    """A range that only one provider answered is given, and counts as unverified."""
+    server.chain.mine_many(20)
+    second.fault = refuse_wider(0)
+    ranges = backfill(pool_of_two, Troubles()).ranges(0, 20, parent=GENESIS_PARENT, head_number=20)
+
+    assert [each.verified async for each in ranges] == [None]
+
+
+@pytest.mark.fault(31, 32)
+async def test_an_index_that_lags_behind_the_blocks_is_noticed(server: ScriptedServer, pool: ProviderPool) -> None:
+    """A node that has a range's last block but not its logs yet gives no complete range."""
+    server.chain.mine_many(20)
+
+    def lag(method: str, params: list[Json]) -> Json:
+        return [] if method == "eth_getLogs" and "fromBlock" in params[0] else PASS
+
+    server.fault = lag
+    with pytest.raises(NodeMalformed, match="none when asked by range"):
+        await collect(backfill(pool, Troubles()).ranges(0, 20, parent=GENESIS_PARENT, head_number=20), [])
+
+
+@pytest.mark.fault(31)
+async def test_a_range_beyond_the_node_s_head_is_not_empty(server: ScriptedServer, pool: ProviderPool) -> None:
+    """A node that answers a range beyond its own head with an empty list does not have the range."""
+    server.chain.mine_many(20)
+
+    with pytest.raises(NodeMalformed, match="unknown to the node"):
+        await collect(backfill(pool, Troubles()).ranges(0, 30, parent=GENESIS_PARENT, head_number=40), [])

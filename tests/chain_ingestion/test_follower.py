@@ -36,6 +36,7 @@ from tests.chain_ingestion.scripted import (
     ROOT,
     Json,
     Refuse,
+    ScriptedChain,
     ScriptedServer,
     hashes,
     header_json,
@@ -85,7 +86,7 @@ async def test_steady_state_is_one_round_trip(server: ScriptedServer, pool: Prov
     assert len(server.bodies) == 1
     read = ContractRead(ROOT, PRICE.calldata, ROOT + block.header.hash, None)
     assert rig.journal.groups[-1] == [
-        BlockApplied(CHAIN_ID, block.header, block.logs, (read,), 0),
+        BlockApplied(CHAIN_ID, block.header, block.logs, (read,), 0, source=pool.statistics()[0].name),
         BlockFinalized(CHAIN_ID, 4, server.chain.branch[4].header.hash),
     ]
 
@@ -140,6 +141,7 @@ async def test_reorg_is_one_group(server: ScriptedServer, pool: ProviderPool, de
     assert rig.journal.chain == hashes(server.chain.branch)
 
 
+@pytest.mark.fault(13, 38)
 async def test_reorg_without_logs_is_seen(server: ScriptedServer, pool: ProviderPool) -> None:
     """A reorg of blocks that have no watched log is seen: every header is kept."""
     rig = Rig(pool)
@@ -170,6 +172,7 @@ async def test_stale_and_repeated_heads_change_nothing(server: ScriptedServer, p
     assert len(rig.journal.groups) == 1
 
 
+@pytest.mark.fault(30)
 async def test_head_that_moved_down_is_followed_by_its_next_block(server: ScriptedServer, pool: ProviderPool) -> None:
     """When the head silently moves down, the next block at a used height replaces what was there."""
     rig = Rig(pool)
@@ -202,6 +205,7 @@ async def test_heads_in_any_order_end_in_the_same_chain(server: ScriptedServer, 
     assert rig.troubles.errors == []
 
 
+@pytest.mark.fault(35)
 async def test_replaced_final_block_halts(server: ScriptedServer, pool: ProviderPool) -> None:
     """A branch that replaces a final block stops the process; nothing of it is recorded."""
     rig = Rig(pool)
@@ -216,6 +220,7 @@ async def test_replaced_final_block_halts(server: ScriptedServer, pool: Provider
     assert len(rig.journal.groups) == 1
 
 
+@pytest.mark.fault(36)
 async def test_finality_by_tag_never_goes_back(server: ScriptedServer, pool: ProviderPool) -> None:
     """Finality by tag moves forward only, and is absent while the chain knows none."""
     rig = Rig(pool, FollowerOptions(retry=NO_RETRY))
@@ -534,6 +539,7 @@ async def test_parent_with_a_wrong_number_is_malformed(server: ScriptedServer, p
     assert len(rig.journal.groups) == 1
 
 
+@pytest.mark.fault(37)
 async def test_far_behind_on_an_abandoned_branch(server: ScriptedServer, pool: ProviderPool) -> None:
     """When our tip was abandoned while we were away, it is reverted before the ranges are applied."""
     rig = Rig(pool, FollowerOptions(finality_depth_blocks=8, gap_blocks_max=20, retry=NO_RETRY))
@@ -573,3 +579,48 @@ async def test_chain_without_finality_is_bounded(server: ScriptedServer, pool: P
 
     assert isinstance(rig.troubles.errors[-1], RetryLater)
     assert rig.journal.groups == []
+
+
+def stray(second: ScriptedServer) -> None:
+    """Give the second provider a chain of its own with the same blocks so far."""
+    chain = ScriptedChain()
+    chain.branch, chain.by_hash = list(second.chain.branch), dict(second.chain.by_hash)
+    second.chain = chain
+
+
+@pytest.mark.fault(30)
+async def test_a_branch_that_is_not_longer_needs_a_second_voice(
+    server: ScriptedServer, second: ScriptedServer, pool_of_two: ProviderPool
+) -> None:
+    """A competing block of the same height is left alone until another provider has it there too."""
+    rig = Rig(pool_of_two)
+    server.chain.mine_many(5)
+    await rig.follower.follow(server.chain.head)
+    stray(second)
+    server.chain.fork(1)
+    server.chain.mine(log_of(b"rival"), salt="rival")
+    await rig.follower.follow(server.chain.head)
+    alone = list(rig.journal.chain)
+    second.chain = server.chain
+    await rig.follower.follow(server.chain.head)
+
+    assert [alone[-1] == hashes(server.chain.branch)[-1], rig.journal.chain == hashes(server.chain.branch)] == [
+        False,
+        True,
+    ]
+
+
+@pytest.mark.fault(13, 30)
+async def test_a_longer_branch_needs_no_second_voice(
+    server: ScriptedServer, second: ScriptedServer, pool_of_two: ProviderPool
+) -> None:
+    """The next block decides: a branch that became longer is followed at once."""
+    rig = Rig(pool_of_two)
+    server.chain.mine_many(5)
+    await rig.follower.follow(server.chain.head)
+    stray(second)
+    server.chain.fork(1)
+    server.chain.mine_many(2, salt="rival")
+    await rig.follower.follow(server.chain.head)
+
+    assert rig.journal.chain == hashes(server.chain.branch)
