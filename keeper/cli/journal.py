@@ -13,11 +13,12 @@ import typer
 
 from keeper.cli.options import JournalOption, JsonLinesOption, JsonOption
 from keeper.cli.terminal import emit, emit_json, emit_pairs, emit_table, flush, progress, styled
-from keeper.core.errors import UsageError
+from keeper.core.errors import NotHolding, UsageError
 
 if TYPE_CHECKING:
     from keeper.core.codec import Record
     from keeper.journal.reader import JournalReader
+    from keeper.observe.completeness import Completeness, Stretch
 
 app = typer.Typer(help="Look at the journal.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -76,14 +77,78 @@ def tail(
             end = newest
 
 
-@app.command(epilog="Example: keeper journal stat --journal sqlite:///var/lib/keeper/journal.db --json")
-def stat(*, journal: JournalOption, as_json: JsonOption = False) -> None:
+@app.command(epilog="Example: keeper journal stat --journal sqlite:///var/lib/keeper/journal.db --gaps --json")
+def stat(
+    *,
+    journal: JournalOption,
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="Say which blocks came how, who confirmed them, any hole.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Count what is in the journal, and say which time and blocks it spans."""
+    if gaps:
+        _stat_gaps(journal, as_json=as_json)
+        return
     statistics = _statistics(journal)
     if as_json:
         emit_json(statistics)
     else:
         _show(statistics)
+
+
+def _stat_gaps(url: str, *, as_json: bool) -> None:
+    """Show the completeness of each chain.
+
+    Raises:
+        NotHolding: a block is missing.
+    """
+    from keeper.cli.journals import opened
+    from keeper.observe.completeness import CompletenessFold
+
+    fold = CompletenessFold()
+    with opened(url) as reader, progress("reading", reader.last_sequence) as advance:
+        for count, record in enumerate(reader.read(1, reader.last_sequence), 1):
+            fold.take(record)
+            if count % ADVANCE_RECORDS == 0:
+                advance(ADVANCE_RECORDS)
+    chains = fold.result()
+    if as_json:
+        emit_json({"chains": chains})
+    else:
+        for chain in chains:
+            _show_completeness(chain)
+    holes = [hole for chain in chains for hole in chain.holes]
+    if holes:
+        reason = f"blocks {_stretches(holes)} are missing"
+        raise NotHolding(url, reason, "start a new journal: what followed was decided without them")
+
+
+def _show_completeness(chain: Completeness) -> None:
+    emit_pairs(
+        [
+            ("chain", str(chain.chain_id)),
+            ("blocks", "-" if chain.first is None else f"{chain.first} to {chain.tip}"),
+            ("final to", "-" if chain.finalized is None else str(chain.finalized)),
+            ("back-filled", _stretches(chain.backfilled)),
+            ("applied", f"{chain.applied:,} blocks"),
+            ("verified", _stretches(chain.verified)),
+            ("unverified", _stretches(chain.unverified)),
+            ("reorgs", ", ".join(f"{depth} deep" for depth in chain.reorgs) or "none"),
+            ("repairs", ", ".join(f"from {first}" for first in chain.repairs) or "none"),
+            ("audits", f"{chain.audits:,}; accounts agreed {chain.audits_agreed:,}, failed {chain.audits_failed:,}"),
+            ("holes", _stretches(chain.holes)),
+        ]
+    )
+    emit()
+
+
+def _stretches(stretches: Iterable[Stretch]) -> str:
+    said = [
+        f"{each.first} to {each.last}" + (f" by {' and '.join(each.providers)}" if each.providers else "")
+        for each in stretches
+    ]
+    return ", ".join(said) or "none"
 
 
 def _known(kinds: list[str]) -> list[str]:

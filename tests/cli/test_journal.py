@@ -132,3 +132,12 @@ def test_memory_cannot_be_read(keeper: Keeper, command: str) -> None:
     outcome = keeper("journal", command, "--journal", "memory://")
 
     assert (outcome.code, outcome.err.startswith("keeper: journal url 'memory://'")) == (2, True)
+
+
+def test_gaps_are_none(keeper: Keeper, journal: JournalFile) -> None:
+    """A journal that the keeper wrote has no hole, and says which blocks it holds."""
+    outcome = keeper("journal", "stat", "--journal", journal.url, "--gaps", "--json")
+    [chain] = outcome.documents[0]["chains"]
+
+    assert (outcome.code, chain["holes"], chain["chain_id"]) == (0, [], CHAIN)
+    assert "holes" in keeper("journal", "stat", "--journal", journal.url, "--gaps").out
