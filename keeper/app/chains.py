@@ -21,10 +21,10 @@ from keeper.chain.scan import Scan
 from keeper.chain.watch import Watch
 from keeper.chain.window import Window
 from keeper.core.errors import ConfigError, KeeperError, NodeError, NodeRefused
-from keeper.core.facts import BlockHeader, SignerRead
+from keeper.core.facts import AnyFact, BlockHeader, SignerRead
 from keeper.core.ids import to_hex
-from keeper.core.ports import Clock, Recorder
-from keeper.core.runconfig import ChainSpec, RunConfig
+from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
+from keeper.core.runconfig import ChainSpec, RunConfig, SignerSpec
 from keeper.core.venue import Ledger
 from keeper.engine.step import Engine
 from keeper.execution.lane import Lane
@@ -109,32 +109,13 @@ def following(
     engine: Engine,
     recorder: Recorder,
     clock: Clock,
+    watched: Callable[[str], Pulse],
 ) -> Following:
-    """Build the follower of a chain, continuing where the engine's fold stands."""
-    state = engine.chains[spec.chain_id]
-    ledgers = _ledgers(engine, spec)
+    """Build the follower of a chain, continuing where the engine's fold stands; ``watched`` makes a part's pulse."""
     slot = HeadSlot()
     report = _Reporter(spec.name)
-    start = min(venue.from_block for venue in config.venues if venue.chain_id == spec.chain_id)
-    window = Window.resumed(start, state.recent, state.finalized_number)
-    options = FollowerOptions(
-        finality_depth_blocks=spec.finality_depth_blocks,
-        range_blocks_max=settings.range_blocks_max,
-        finality_depth_fallback=settings.finality_depth_fallback,
-    )
-    watch = Watch(ledgers)
-    observers = [
-        SignerObserver(
-            node=pool, chain_id=spec.chain_id, signer=signer.name, address=signer.address, ledgers=lambda: ledgers
-        )
-        for signer in config.signers
-        if signer.name in signers_of(config, spec.chain_id)
-    ]
-
-    async def observe(header: BlockHeader) -> Sequence[SignerRead]:
-        return [await observer.read(header) for observer in observers]
-
-    follower = Follower(spec.chain_id, pool, watch, recorder, clock, window, options, observe=observe, on_error=report)
+    watch = Watch(_ledgers(engine, spec))
+    follower = _follower(spec, settings, pool, config, engine, recorder, clock, watch, watched(f"follower {spec.name}"))
     return Following(
         spec=spec,
         pool=pool,
@@ -146,10 +127,55 @@ def following(
             clock,
             HeadOptions(poll_interval_seconds=settings.poll_interval_seconds),
             on_error=report,
+            pulse=watched(f"heads {spec.name}"),
         ),
         slot=slot,
         follower=follower,
         checks=_checks(spec, settings, pool, engine, recorder, clock, watch, follower),
+    )
+
+
+def _follower(
+    spec: ChainSpec,
+    settings: ChainSettings,
+    pool: ProviderPool,
+    config: RunConfig,
+    engine: Engine,
+    recorder: Recorder,
+    clock: Clock,
+    watch: Watch,
+    pulse: Pulse,
+) -> Follower:
+    state = engine.chains[spec.chain_id]
+    ledgers = _ledgers(engine, spec)
+    start = min(venue.from_block for venue in config.venues if venue.chain_id == spec.chain_id)
+    options = FollowerOptions(
+        finality_depth_blocks=spec.finality_depth_blocks,
+        range_blocks_max=settings.range_blocks_max,
+        finality_depth_fallback=settings.finality_depth_fallback,
+    )
+    observers = [
+        SignerObserver(
+            node=pool, chain_id=spec.chain_id, signer=signer.name, address=signer.address, ledgers=lambda: ledgers
+        )
+        for signer in config.signers
+        if signer.name in signers_of(config, spec.chain_id)
+    ]
+
+    async def observe(header: BlockHeader) -> Sequence[SignerRead]:
+        return [await observer.read(header) for observer in observers]
+
+    return Follower(
+        spec.chain_id,
+        pool,
+        watch,
+        _Progressing(recorder, pulse),
+        clock,
+        Window.resumed(start, state.recent, state.finalized_number),
+        options,
+        observe=observe,
+        on_error=_Reporter(spec.name, pulse),
+        pulse=pulse,
     )
 
 
@@ -199,19 +225,26 @@ def lanes(
     recorder: Recorder,
     signers: dict[str, LocalSigner],
     followings: Sequence[Following],
+    watched: Callable[[str], Pulse],
 ) -> dict[tuple[int, str], Lane]:
     """Build a lane for every signer on every chain that a strategy uses it on."""
-    return {
-        (each.spec.chain_id, spec.name): Lane(
+
+    def lane(each: Following, spec: SignerSpec) -> Lane:
+        pulse = watched(f"lane {spec.name} on {each.spec.name}")
+        return Lane(
             chain_id=each.spec.chain_id,
             spec=spec,
             signer=signers[spec.name],
             node=each.pool,
             provider=each.pool.statistics()[0].name,
-            recorder=recorder,
+            recorder=_Progressing(recorder, pulse),
             engine=engine,
-            on_trouble=_Reporter(each.spec.name),
+            on_trouble=_Reporter(each.spec.name, pulse),
+            pulse=pulse,
         )
+
+    return {
+        (each.spec.chain_id, spec.name): lane(each, spec)
         for each in followings
         for spec in config.signers
         if spec.name in signers and spec.name in signers_of(config, each.spec.chain_id)
@@ -231,11 +264,29 @@ def _ledgers(engine: Engine, spec: ChainSpec) -> list[Ledger]:
     return [ledger for ledger in engine.ledgers.values() if ledger.chain_id == spec.chain_id]
 
 
-class _Reporter:
-    """Logs what was survived."""
+class _Progressing:
+    """A recorder that tells a pulse of each group it took: whoever records gets somewhere."""
 
-    def __init__(self, chain: str) -> None:
+    def __init__(self, recorder: Recorder, pulse: Pulse) -> None:
+        self._recorder = recorder
+        self._pulse = pulse
+
+    async def submit(self, facts: Sequence[AnyFact]) -> None:
+        await self._recorder.submit(facts)
+        self._pulse.progressed()
+
+    async def record(self, facts: Sequence[AnyFact]) -> None:
+        await self._recorder.record(facts)
+        self._pulse.progressed()
+
+
+class _Reporter:
+    """Logs what was survived; trouble that was noticed is progress, the opposite of hanging."""
+
+    def __init__(self, chain: str, pulse: Pulse = UNWATCHED) -> None:
         self._log = structlog.get_logger().bind(chain=chain)
+        self._pulse = pulse
 
     def __call__(self, error: KeeperError) -> None:
+        self._pulse.progressed()
         self._log.warning("survived", reason=str(error), error=type(error).__name__)

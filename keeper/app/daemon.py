@@ -7,9 +7,10 @@ node or address is therefore reported before anything is written, and a second d
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Never
 
 import msgspec
 import structlog
@@ -20,18 +21,21 @@ from keeper.app.chains import Following, check_code, following, lanes, provider_
 from keeper.app.clock import SystemClock
 from keeper.app.keys import Keys
 from keeper.app.picture import Picture
+from keeper.app.reload import check_reload
 from keeper.app.restore import restored_engine
 from keeper.app.runconfig import run_config
+from keeper.app.signals import Signals
+from keeper.app.stall import LoopGuard
 from keeper.app.watch import tick_clock, watch_kill_switch
+from keeper.app.watchdog import Probe, Watchdog, Watched, begin
 from keeper.chain.pool import ProviderPool
 from keeper.core.decisions import AuditFailed, Decision, HealthChanged, IntentAdmitted, SignerHalted
-from keeper.core.errors import Halt, InvariantBroken, KeeperError
-from keeper.core.facts import BlockApplied, ClockTicked, KillSwitchChanged, RunStarted, RunStopped
+from keeper.core.errors import ConfigError, Halt, InvariantBroken, KeeperError, LoopStuck
+from keeper.core.facts import BlockApplied, ClockTicked, KillSwitchChanged, RunStarted, RunStopped, SettingsReloaded
 from keeper.core.ids import content_id
 from keeper.core.runconfig import RunConfig
 from keeper.engine.step import ENGINE_VERSION, Engine
 from keeper.execution.lane import Lane
-from keeper.execution.signer import LocalSigner
 from keeper.journal.protocol import Journal
 from keeper.journal.recorder import JournalRecorder, Settled
 from keeper.journal.urls import open_journal
@@ -44,19 +48,24 @@ DRAIN_SECONDS_MAX = 30.0
 DRAIN_POLL_SECONDS = 0.05
 
 
-async def run_daemon(settings: Settings, keys: Keys, *, live: bool) -> None:
+Reread = Callable[[], Settings]
+"""Reads the configuration again, as the command line did."""
+
+
+async def run_daemon(settings: Settings, keys: Keys, *, live: bool, reread: Reread) -> None:
     """Run until SIGTERM or SIGINT, then drain and return.
 
     Args:
         settings: Validated.
         keys: Of its signers.
+        reread: For SIGHUP; raises a ConfigError when the configuration is wrong now.
         live: Send transactions. Otherwise every decision is made and journalled, and nothing is signed.
 
     Raises:
         KeeperError: why the daemon could not start or go on; its ``exit_code`` is the process's.
     """
     try:
-        async with _started(settings, keys, live=live) as daemon:
+        async with _started(settings, keys, live=live, reread=reread) as daemon:
             await daemon.run()
     except* Exception as group:  # noqa: BLE001 - the supervisor: whatever ended a task is told, then the process stops
         raise _verdict(list(_leaves(group))) from None
@@ -81,11 +90,12 @@ def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
 
 
 @asynccontextmanager
-async def _started(settings: Settings, keys: Keys, *, live: bool) -> AsyncIterator[_Daemon]:
+async def _started(settings: Settings, keys: Keys, *, live: bool, reread: Reread) -> AsyncIterator[_Daemon]:
     config = run_config(settings, live=live, signers=keys.addresses)
     clock = SystemClock()
     metrics = Metrics(CollectorRegistry())
     async with AsyncExitStack() as stack:
+        guard = stack.enter_context(LoopGuard())  # before the journal, whose closing may hang
         pools = {}
         for spec in config.chains:
             chain_settings = settings.chains[spec.name]
@@ -94,7 +104,7 @@ async def _started(settings: Settings, keys: Keys, *, live: bool) -> AsyncIterat
         journal = open_journal(settings.journal.url, [spec.chain_id for spec in config.chains])
         stack.callback(journal.close)
         engine = restored_engine(journal)
-        daemon = _Daemon(settings, config, keys.signers, clock, metrics, journal, engine, pools)
+        daemon = _Daemon(settings, config, keys, clock, metrics, journal, engine, pools, guard, reread)
         url = await stack.enter_async_context(
             serving(web_app(metrics, daemon.picture.status), settings.http.listen.host, settings.http.listen.port)
         )
@@ -109,16 +119,18 @@ class _Daemon:
         self,
         settings: Settings,
         config: RunConfig,
-        signers: Mapping[str, LocalSigner],
+        keys: Keys,
         clock: SystemClock,
         metrics: Metrics,
         journal: Journal,
         engine: Engine,
         pools: Mapping[str, ProviderPool],
+        guard: LoopGuard,
+        reread: Reread,
     ) -> None:
         self._settings = settings
         self._config = config
-        self._signers = dict(signers)
+        self._keys = keys
         self._clock = clock
         self._metrics = metrics
         self._journal = journal
@@ -127,32 +139,42 @@ class _Daemon:
         self._lanes: dict[tuple[int, str], Lane] = {}
         self._followings: list[Following] = []
         self._log = structlog.get_logger()
+        self._guard = guard
+        self._reread = reread
+        self._peaks: dict[str, int] = {}
+        self._watchdog = Watchdog(clock, self._ticked, metrics.part_late)
+        self._watchdog.probe("journal writer", self._disk_seconds, _writing(journal))
         self._recorder = JournalRecorder(
             journal,
             engine,
             clock,
             on_settled=self._settled,
             snapshot_every_records=settings.journal.snapshot_every_records,
+            step_pulse=self._waits_for_disk("recorder step"),
+            settle_pulse=self._waits_for_disk("recorder settle"),
         )
         self._run_id = content_id("run", journal.last_sequence, clock.unix_ms(), engine.state_hash())
-        self.picture = Picture(self._run_id, config, engine, journal, self._recorder, clock, self._followed)
+        self.picture = Picture(
+            self._run_id, config, engine, journal, self._recorder, clock, self._followed, self._watchdog.late
+        )
 
     async def run(self) -> None:
         """Run every part until a signal, then drain."""
-        leaving = _Leaving()
+        signals = Signals()
         self._metrics.resume(self._engine.intents.all_open())
         async with asyncio.TaskGroup() as tasks:
-            recorder = tasks.create_task(self._recorder.run(), name="recorder")
+            watchdog = begin(tasks, "watchdog", self._watch())
+            recorder = begin(tasks, "recorder", self._recorder.run())
             await self._recorder.record([self._run_started()])
-            switch = watch_kill_switch(self._settings.limits.kill_switch_file, self._recorder, self._clock)
-            watcher = tasks.create_task(switch, name="kill switch")
-            workers = self._start(tasks)
-            await leaving.asked.wait()
+            file, pulse = self._settings.limits.kill_switch_file, self._waits_for_disk("kill switch")
+            watcher = begin(tasks, "kill switch", watch_kill_switch(file, self._recorder, self._clock, pulse))
+            workers = [*self._start(tasks), begin(tasks, "reload", self._reload_when_asked(signals))]
+            await signals.asked.wait()
             await _cancelled([watcher])  # or its next look would disarm what draining arms
-            await self._drain(leaving)
+            await self._drain(signals)
             await _cancelled(workers)
             await self._close_run()
-            await _cancelled([recorder])
+            await _cancelled([recorder, watchdog])
         self._log.info("stopped", sequence=self._journal.last_sequence)
 
     def _start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
@@ -165,6 +187,7 @@ class _Daemon:
                 engine=self._engine,
                 recorder=self._recorder,
                 clock=self._clock,
+                watched=self._waits_for_node,
             )
             for spec in self._config.chains
         ]
@@ -172,25 +195,89 @@ class _Daemon:
             self._config,
             engine=self._engine,
             recorder=self._recorder,
-            signers=self._signers,
+            signers=dict(self._keys.signers),
             followings=self._followings,
+            watched=self._waits_for_node,
         )
-        workers: list[asyncio.Task[None]] = [tasks.create_task(tick_clock(self._recorder, self._clock), name="clock")]
+        ticking = tick_clock(self._recorder, self._clock, self._waits_for_disk("clock"))
+        workers = [begin(tasks, "clock", ticking)]
         for each in self._followings:
-            workers.append(tasks.create_task(each.heads.run(), name=f"heads {each.spec.name}"))
-            workers.append(tasks.create_task(each.follower.run(each.slot), name=f"follower {each.spec.name}"))
-            workers += [
-                tasks.create_task(check(), name=f"{name} {each.spec.name}") for name, check in each.checks.items()
-            ]
+            workers.append(begin(tasks, f"heads {each.spec.name}", each.heads.run()))
+            workers.append(begin(tasks, f"follower {each.spec.name}", each.follower.run(each.slot)))
+            workers += [begin(tasks, f"{name} {each.spec.name}", check()) for name, check in each.checks.items()]
         workers += [
-            tasks.create_task(lane.run(), name=f"lane {signer} on {chain_id}")
-            for (chain_id, signer), lane in self._lanes.items()
+            begin(tasks, f"lane {signer} on {chain_id}", lane.run()) for (chain_id, signer), lane in self._lanes.items()
         ]
         return workers
 
     def _run_started(self) -> RunStarted:
-        settings_json = msgspec.json.encode(self._settings.redacted()).decode()
-        return RunStarted(self._run_id, __version__, self._config, settings_json, self._clock.unix_ms())
+        return RunStarted(self._run_id, __version__, self._config, _json(self._settings), self._clock.unix_ms())
+
+    async def _reload_when_asked(self, signals: Signals) -> Never:
+        while True:
+            await signals.reload.wait()
+            signals.reload.clear()
+            try:
+                await self._reload()
+            except ConfigError as error:
+                self._log.error("not reloaded", reason=str(error))
+
+    async def _reload(self) -> None:
+        """Go on by the configuration as it is now: all of it, durable before anything is decided by it, or nothing.
+
+        Raises:
+            ConfigError: it is wrong, or differs in what cannot change while the daemon runs.
+        """
+        read = self._reread()
+        changed = check_reload(self._settings, read)
+        config = run_config(read, live=self._config.live, signers=self._keys.addresses)
+        await self._recorder.record([SettingsReloaded(config, _json(read), self._clock.unix_ms())])
+        self._settings, self._config = read, config
+        logging.getLogger().setLevel(read.log.level.upper())
+        self._log.info("reloaded", changed=", ".join(changed) or "nothing")
+
+    # What hangs.
+
+    @property
+    def _disk_seconds(self) -> float:
+        return self._settings.supervision.disk_seconds_max
+
+    def _waits_for_disk(self, name: str) -> Watched:
+        return self._watchdog.watched(name, self._disk_seconds)
+
+    def _waits_for_node(self, name: str) -> Watched:
+        return self._watchdog.watched(name, self._settings.supervision.node_seconds_max)
+
+    async def _watch(self) -> None:
+        try:
+            await self._watchdog.run()
+        except LoopStuck:
+            self._guard.leave_soon()  # what hangs may hang the stop as well
+            raise
+
+    def _ticked(self, lag_seconds: float) -> None:
+        self._guard.tick()
+        self._metrics.loop_lag(lag_seconds)
+        self.picture.loop_lag_seconds = lag_seconds
+        for name, depth in self._queues().items():
+            self._peaks[name] = max(self._peaks.get(name, 0), depth)
+
+    def _queues(self) -> dict[str, int]:
+        """Return what waits in every bounded queue: groups, records, heads and intents."""
+        depths = {f"recorder {name}": queue.depth for name, queue in self._recorder.queues().items()}
+        depths["journal records"] = self._journal.last_sequence - self._journal.durable_sequence
+        depths |= {f"heads {each.spec.name}": each.slot.depth for each in self._followings}
+        unmined = self._engine.intents.unmined
+        return depths | {f"lane {name} on {chain}": len(list(unmined(chain, name))) for chain, name in self._lanes}
+
+    def _measure_queues(self) -> None:
+        exact = {f"recorder {name}": queue.peak for name, queue in self._recorder.queues().items()}
+        for name, depth in self._queues().items():
+            self._metrics.queue(name, depth, exact.get(name, max(depth, self._peaks.get(name, 0))))
+        figures = self._journal.statistics()
+        self._metrics.queue("journal bytes", figures.queued_bytes, figures.peak_queued_bytes)
+
+    # What became durable.
 
     def _settled(self, group: Settled) -> None:
         """Hand durable records to whoever acts on them or shows them."""
@@ -223,6 +310,7 @@ class _Daemon:
 
     def _measure(self) -> None:
         self._metrics.journal_bytes(self._journal.statistics().stored_bytes)
+        self._measure_queues()
         for each in self._followings:
             for provider in each.pool.statistics():
                 self._metrics.provider(
@@ -233,13 +321,13 @@ class _Daemon:
                     quarantined=provider.quarantine is not None,
                 )
 
-    async def _drain(self, leaving: _Leaving) -> None:
+    async def _drain(self, signals: Signals) -> None:
         """Admit nothing more and wait for what is in flight."""
         self._log.info("draining", in_flight=self._in_flight())
         self.picture.draining = True
         await self._recorder.record([KillSwitchChanged(armed=True, reason="draining")])
         deadline = self._clock.monotonic() + DRAIN_SECONDS_MAX
-        while self._in_flight() and self._clock.monotonic() < deadline and not leaving.hurried.is_set():
+        while self._in_flight() and self._clock.monotonic() < deadline and not signals.hurried.is_set():
             await self._clock.sleep(DRAIN_POLL_SECONDS)
 
     async def _close_run(self) -> None:
@@ -260,16 +348,10 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
 
 
-class _Leaving:
-    """SIGTERM or SIGINT asks to leave; a second one hurries."""
+def _writing(journal: Journal) -> Probe:
+    """See the journal's writer from outside: it hangs when records wait and none becomes durable."""
+    return Probe(lambda: journal.durable_sequence < journal.last_sequence, lambda: journal.durable_sequence)
 
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.hurried = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with suppress(NotImplementedError):
-                loop.add_signal_handler(number, self._signalled)
 
-    def _signalled(self) -> None:
-        (self.hurried if self.asked.is_set() else self.asked).set()
+def _json(settings: Settings) -> str:
+    return msgspec.json.encode(settings.redacted()).decode()

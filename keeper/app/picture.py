@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from keeper import __version__
+from keeper.app.watchdog import Late
 from keeper.core.decisions import Decision
 from keeper.core.facts import RunStarted
 from keeper.core.ids import Hash32, to_hex
@@ -25,6 +26,7 @@ from keeper.observe.status import (
     DecisionStatus,
     IntentStatus,
     JournalStatus,
+    LateStatus,
     SignerStatus,
     Status,
     VenueStatus,
@@ -44,6 +46,7 @@ class Picture:
         recorder: Says when it last made progress.
         clock: For ages.
         followed: Tells whether a chain's head was followed since the start.
+        late: Tells which parts hang.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Picture:
         recorder: JournalRecorder,
         clock: Clock,
         followed: Callable[[int], bool],
+        late: Callable[[], Sequence[Late]] = tuple,
     ) -> None:
         self._run_id = run_id
         self._config = config
@@ -63,10 +67,12 @@ class Picture:
         self._recorder = recorder
         self._clock = clock
         self._followed = followed
+        self._late = late
         self._started_unix_ms = clock.unix_ms()
         self._decisions: deque[DecisionStatus] = deque(maxlen=DECISIONS_KEPT)
         self._names = {chain.chain_id: chain.name for chain in config.chains}
         self._begun = False
+        self.loop_lag_seconds = 0.0
         self.draining = False
 
     def settled(self, group: Settled) -> None:
@@ -96,6 +102,8 @@ class Picture:
             signers=tuple(self._signers()),
             intents=tuple(_intent(tracked) for tracked in self._engine.intents.all_open()),
             last_decisions=tuple(reversed(self._decisions)),
+            loop_lag_seconds=self.loop_lag_seconds,
+            late=tuple(LateStatus(part=late.name, seconds=late.seconds) for late in self._late()),
         )
 
     def _journal_status(self) -> JournalStatus:

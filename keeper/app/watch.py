@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import NoReturn
 
 from keeper.core.facts import ClockTicked, KillSwitchChanged
-from keeper.core.ports import Clock, Recorder
+from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
 
 TICK_SECONDS = 1.0
 
 
-async def tick_clock(recorder: Recorder, clock: Clock) -> NoReturn:
+async def tick_clock(recorder: Recorder, clock: Clock, pulse: Pulse = UNWATCHED) -> NoReturn:
     """Give the engine the time once a second; it has no other."""
     while True:
-        await recorder.submit([ClockTicked(clock.unix_ms())])
+        with pulse.working():
+            await recorder.submit([ClockTicked(clock.unix_ms())])
         await clock.sleep(TICK_SECONDS)
 
 
-async def watch_kill_switch(path: Path | None, recorder: Recorder, clock: Clock) -> NoReturn:
+async def watch_kill_switch(path: Path | None, recorder: Recorder, clock: Clock, pulse: Pulse = UNWATCHED) -> NoReturn:
     """Record the kill switch at start and whenever its file appears or goes away.
 
     A path that cannot be looked at counts as armed: unknown is never "go".
@@ -27,7 +28,8 @@ async def watch_kill_switch(path: Path | None, recorder: Recorder, clock: Clock)
     while True:
         armed = path is not None and is_armed(path)
         if armed is not last:
-            await recorder.submit([KillSwitchChanged(armed, "file")])
+            with pulse.working():
+                await recorder.submit([KillSwitchChanged(armed, "file")])
             last = armed
         await clock.sleep(TICK_SECONDS)
 

@@ -51,6 +51,11 @@ class HeadSlot:
         self._hints: dict[str, HeadHint] = {}
         self._filled = asyncio.Event()
 
+    @property
+    def depth(self) -> int:
+        """How many sources have a hint waiting."""
+        return len(self._hints)
+
     def offer(self, source: str, hint: HeadHint) -> None:
         """Put a hint in the place of the source's older one."""
         self._hints[source] = hint

@@ -24,6 +24,7 @@ def command(
     ] = False,
 ) -> None:
     """Watch the venues, decide, and with --live act. SIGTERM drains and exits 0; a second one hurries."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the run has begun: the file is only about to be read
     signal.signal(signal.SIGTERM, _leave)  # until the run has begun, which drains
     import structlog
     import uvloop
@@ -32,7 +33,7 @@ def command(
     from keeper.app.dumps import forbid_dumps
     from keeper.app.keys import opened_keys
     from keeper.observe.log import configure_logging
-    from keeper.settings import development_keys, forget_secrets, load_settings
+    from keeper.settings import Settings, development_keys, forget_secrets, load_settings
 
     if live:
         forbid_dumps()  # before the first secret is read
@@ -44,7 +45,11 @@ def command(
     keys = opened_keys(settings, development_keys(settings, os.environ) if dev else {}, live=live)
     settings = settings.without_secrets()
     forget_secrets(os.environ)
-    uvloop.run(run_daemon(settings, keys, live=live))
+
+    def reread() -> Settings:
+        return load_settings(config, os.environ, dev=dev).without_secrets()
+
+    uvloop.run(run_daemon(settings, keys, live=live, reread=reread))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -16,6 +16,7 @@
     └── Halt                 going on would risk money or history: stop the process    exit 3
         ├── InvariantBroken  our own bug, caught in production
         ├── FinalityViolated a finalised block was replaced
+        ├── LoopStuck        a part of the process hangs; a new process goes on where it was
         ├── JournalStopped   the journal cannot write (disk full, I/O error)
         └── JournalDamaged   the journal is not what was written                         exit 4
             └── JournalForeign  another chain, another format, a newer version
@@ -111,6 +112,10 @@ class InvariantBroken(Halt):
 
 class FinalityViolated(Halt):
     """A block below finality was replaced."""
+
+
+class LoopStuck(Halt):
+    """A part of the process got nowhere for so long that only a new process helps."""
 
 
 class JournalStopped(Halt):

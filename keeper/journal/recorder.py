@@ -17,7 +17,7 @@ from typing import NamedTuple
 from keeper.core.codec import AnyBody
 from keeper.core.errors import JournalStopped
 from keeper.core.facts import AnyFact
-from keeper.core.ports import Clock
+from keeper.core.ports import UNWATCHED, Clock, Pulse
 from keeper.engine.step import ENGINE_VERSION, Engine
 from keeper.journal.protocol import Journal
 
@@ -33,6 +33,13 @@ class Settled(NamedTuple):
     unix_ms: int
     step_seconds: float
     durable_seconds: float
+
+
+class QueueFigures(NamedTuple):
+    """How much a queue holds, now and at worst."""
+
+    depth: int
+    peak: int
 
 
 class _Pending(NamedTuple):
@@ -51,6 +58,8 @@ class JournalRecorder:
         clock: Stamps records; the stamp explains and never orders.
         on_settled: Called for every durable group, in order.
         snapshot_every_records: How often the engine's state is saved beside the journal.
+        step_pulse: Told of each group that is stepped and appended.
+        settle_pulse: Told of each group that becomes durable and is handed on.
     """
 
     def __init__(
@@ -61,6 +70,8 @@ class JournalRecorder:
         *,
         on_settled: Callable[[Settled], None],
         snapshot_every_records: int,
+        step_pulse: Pulse = UNWATCHED,
+        settle_pulse: Pulse = UNWATCHED,
     ) -> None:
         self._journal = journal
         self._engine = engine
@@ -71,6 +82,9 @@ class JournalRecorder:
         self._inbox: asyncio.Queue[tuple[tuple[AnyFact, ...], asyncio.Future[None] | None]] = asyncio.Queue(GROUPS_MAX)
         self._outbox: asyncio.Queue[_Pending] = asyncio.Queue(GROUPS_MAX)
         self._waiting: dict[asyncio.Future[None], None] = {}
+        self._peaks = {"inbox": 0, "outbox": 0}
+        self._step_pulse = step_pulse
+        self._settle_pulse = settle_pulse
         self._ended = False
         self.progressed_at = clock.monotonic()
 
@@ -96,6 +110,11 @@ class JournalRecorder:
         finally:
             del self._waiting[waiter]
 
+    def queues(self) -> dict[str, QueueFigures]:
+        """Return how many groups wait to be stepped (``inbox``) and to be durable (``outbox``)."""
+        depths = {"inbox": self._inbox.qsize(), "outbox": self._outbox.qsize()}
+        return {name: QueueFigures(depth, self._peaks[name]) for name, depth in depths.items()}
+
     async def run(self) -> None:
         """Take groups until cancelled, once.
 
@@ -105,16 +124,19 @@ class JournalRecorder:
         """
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._settle())
+                tasks.create_task(self._settle(), name="recorder.settle")
                 while True:
                     facts, waiter = await self._inbox.get()
-                    await self._journal.wait_room()
-                    await self._outbox.put(self._take(facts, waiter))
+                    with self._step_pulse.working():
+                        await self._journal.wait_room()
+                        await self._outbox.put(self._take(facts, waiter))
+                    self._reached("outbox", self._outbox.qsize())
         finally:
             self._end()
 
     async def _enqueue(self, facts: Sequence[AnyFact], waiter: asyncio.Future[None] | None) -> None:
         await self._inbox.put((tuple(facts), waiter))
+        self._reached("inbox", self._inbox.qsize())
         if self._ended:
             self._inbox.get_nowait()  # makes room for the next who waits to be told
             raise self._refusal()
@@ -156,11 +178,18 @@ class JournalRecorder:
     async def _settle(self) -> None:
         while True:
             pending = await self._outbox.get()
-            group = pending.group
-            last = group.first_sequence + len(group.bodies) - 1
-            await self._journal.wait_durable(last)
-            if pending.snapshot is not None:
-                self._journal.save_snapshot(last, str(ENGINE_VERSION), pending.snapshot)
-            self._on_settled(group._replace(durable_seconds=self._clock.monotonic() - pending.appended_at))
-            if pending.waiter is not None and not pending.waiter.done():
-                pending.waiter.set_result(None)
+            with self._settle_pulse.working():
+                await self._settle_one(pending)
+
+    async def _settle_one(self, pending: _Pending) -> None:
+        group = pending.group
+        last = group.first_sequence + len(group.bodies) - 1
+        await self._journal.wait_durable(last)
+        if pending.snapshot is not None:
+            self._journal.save_snapshot(last, str(ENGINE_VERSION), pending.snapshot)
+        self._on_settled(group._replace(durable_seconds=self._clock.monotonic() - pending.appended_at))
+        if pending.waiter is not None and not pending.waiter.done():
+            pending.waiter.set_result(None)
+
+    def _reached(self, queue: str, depth: int) -> None:
+        self._peaks[queue] = max(self._peaks[queue], depth)

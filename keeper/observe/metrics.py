@@ -42,6 +42,7 @@ from keeper.observe.slices import SliceMetrics
 from keeper.observe.status import Status, VenueStatus
 
 STEP_SECONDS = (0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
+LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 APPEND_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 
@@ -66,6 +67,16 @@ class Metrics:
         self._balance = gauge("signer_balance_wei", "Native balance of a signer.", "chain", "signer")
         self._accounts = gauge("accounts", "Accounts with debt.", "venue", "status")
         self._unknown = gauge("debt_unknown_ratio", "Share of debt of accounts whose health is unknown.", "venue")
+        self._lag_seconds = histogram("event_loop_lag_seconds", "How late the event loop came to a timer.", LAG_SECONDS)
+        self._queue_depth = gauge("queue_depth", "What waits in a bounded queue.", "queue")
+        self._queue_peak = gauge("queue_peak", "The most that waited in it.", "queue")
+        self._late = Counter(
+            "part_late_total",
+            "Units of work that passed their bound.",
+            ["part"],
+            namespace=NAMESPACE,
+            registry=registry,
+        )
         self._divergences = Counter(
             "replay_divergence_total",
             "Decisions that a replay made differently.",
@@ -118,6 +129,19 @@ class Metrics:
     def journal_bytes(self, size: int) -> None:
         """Say how large the journal's file is."""
         self._bytes.set(size)
+
+    def loop_lag(self, seconds: float) -> None:
+        """Take how late the event loop came to a timer."""
+        self._lag_seconds.observe(seconds)
+
+    def part_late(self, part: str) -> None:
+        """Count a unit of work of a part that passed its bound."""
+        self._late.labels(part).inc()
+
+    def queue(self, name: str, depth: int, peak: int) -> None:
+        """Say how much a queue holds, now and at worst."""
+        self._queue_depth.labels(name).set(depth)
+        self._queue_peak.labels(name).set(peak)
 
     def replay_diverged(self) -> None:
         """Count a decision that came out differently in a replay."""

@@ -100,10 +100,18 @@ class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
     fault: str | None
 
 
+class LateStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the process whose work got nowhere for so long."""
+
+    part: str
+    seconds: float
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything. ``progress_age_seconds`` is how long ago the core loop last took a group of facts.
 
-    ``run_id`` is ``None`` until the run's first fact is durable.
+    ``run_id`` is ``None`` until the run's first fact is durable. ``loop_lag_seconds`` is how late the event loop last
+    came to a timer, ``late`` what hangs.
     """
 
     run_id: str | None
@@ -120,6 +128,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     signers: tuple[SignerStatus, ...]
     intents: tuple[IntentStatus, ...]
     last_decisions: tuple[DecisionStatus, ...]
+    loop_lag_seconds: float = 0.0
+    late: tuple[LateStatus, ...] = ()
 
 
 class Failing(msgspec.Struct, frozen=True):
@@ -136,6 +146,7 @@ def unhealthy(status: Status) -> list[Failing]:
         failing.append(Failing("progress", f"no fact was taken for {status.progress_age_seconds:.1f} s"))
     if status.journal.fault is not None:
         failing.append(Failing("journal", status.journal.fault))
+    failing += [Failing(late.part, f"got nowhere for {late.seconds:.0f} s") for late in status.late]
     return failing
 
 

@@ -17,6 +17,7 @@ from keeper.settings.model import (
     Settings,
     SignerSettings,
     StrategySettings,
+    SupervisionSettings,
     VenueSettings,
 )
 from keeper.settings.values import Listen, NodeUrl
@@ -33,6 +34,7 @@ __all__ = [
     "Settings",
     "SignerSettings",
     "StrategySettings",
+    "SupervisionSettings",
     "VenueSettings",
     "development_keys",
     "forget_secrets",

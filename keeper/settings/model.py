@@ -190,6 +190,13 @@ class LimitSettings(Section):
     )
 
 
+class SupervisionSettings(Section):
+    """When a part of the process counts as hanging."""
+
+    node_seconds_max: Span = _key("work that waits for a node gets nowhere for that long", "seconds", "120", 120.0)
+    disk_seconds_max: Span = _key("work that waits for the disk gets nowhere for that long", "seconds", "20", 20.0)
+
+
 class Settings(BaseSettings):
     """The whole configuration; made by :func:`keeper.settings.load_settings`."""
 
@@ -212,6 +219,7 @@ class Settings(BaseSettings):
     venues: dict[Name, VenueSettings]
     strategies: StrategySettings = StrategySettings()
     limits: LimitSettings = LimitSettings()
+    supervision: SupervisionSettings = SupervisionSettings()
 
     @classmethod
     def settings_customise_sources(

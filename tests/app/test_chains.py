@@ -17,6 +17,7 @@ from keeper.chain.rpc import Provider
 from keeper.core.errors import ConfigError, NodeUnreachable
 from keeper.core.facts import RunStarted
 from keeper.core.ids import Address, content_id
+from keeper.core.ports import UNWATCHED
 from keeper.core.runconfig import RunConfig
 from keeper.engine.step import Engine
 from keeper.execution.keys import import_keystore, unlock_keystore
@@ -89,10 +90,18 @@ def lanes_of(config: RunConfig, signers: dict[str, LocalSigner]) -> dict[tuple[i
             engine=engine,
             recorder=recorder,
             clock=clock,
+            watched=lambda _: UNWATCHED,
         )
         for spec in config.chains
     ]
-    return lanes(config, engine=engine, recorder=recorder, signers=signers, followings=followings)
+    return lanes(
+        config,
+        engine=engine,
+        recorder=recorder,
+        signers=signers,
+        followings=followings,
+        watched=lambda _: UNWATCHED,
+    )
 
 
 def _provider(settings: ChainSettings, clock: JumpClock, metrics: Metrics) -> Provider:
