@@ -14,13 +14,14 @@ from keeper.chain.audit import Audit
 from keeper.chain.follower import Follower, FollowerOptions
 from keeper.chain.heads import HeadOptions, Heads, HeadSlot
 from keeper.chain.health import HealthPolicy
+from keeper.chain.hedge import HedgePolicy
 from keeper.chain.pool import ProviderPool
 from keeper.chain.retry import OnError
 from keeper.chain.rpc import Provider, ProviderOptions
 from keeper.chain.scan import Scan
 from keeper.chain.watch import Watch
 from keeper.chain.window import Window
-from keeper.core.errors import ConfigError, KeeperError, NodeError, NodeRefused
+from keeper.core.errors import ConfigError, KeeperError, NodeError, NodeRefused, OperatorError
 from keeper.core.facts import AnyFact, BlockHeader, SignerRead
 from keeper.core.ids import to_hex
 from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
@@ -61,12 +62,26 @@ async def provider_pool(
         batch_size_max=settings.batch_size_max,
         concurrency_max=settings.concurrency_max,
         request_timeout_seconds=settings.request_timeout_seconds,
+        response_bytes_max=settings.response_bytes_max,
+        response_logs_max=settings.response_logs_max,
     )
     providers = [
         Provider(url.reveal(), spec.chain_id, clock, options, metrics.on_request(spec.name)) for url in settings.http
     ]
     policy = HealthPolicy(quarantine_seconds=settings.quarantine_seconds, lag_blocks_max=settings.head_lag_blocks_max)
-    opened = ProviderPool(providers, clock, policy, quorum=settings.quorum, on_count=metrics.on_count(spec.name))
+    hedge = HedgePolicy(
+        seconds_min=settings.hedge_seconds_min,
+        seconds_max=settings.hedge_seconds_max,
+        share_max=settings.hedge_percent_max / 100,
+    )
+    opened = ProviderPool(
+        providers,
+        clock,
+        policy,
+        quorum=settings.quorum,
+        hedge=hedge if hedge.share_max else None,
+        on_count=metrics.on_count(spec.name),
+    )
     async with opened as pool:
         if len(providers) > 1:
             await asyncio.gather(*(_meet(provider, _Reporter(spec.name)) for provider in providers))
@@ -289,4 +304,5 @@ class _Reporter:
 
     def __call__(self, error: KeeperError) -> None:
         self._pulse.progressed()
-        self._log.warning("survived", reason=str(error), error=type(error).__name__)
+        say = self._log.error if isinstance(error, OperatorError) else self._log.warning
+        say("survived", reason=str(error), error=type(error).__name__)

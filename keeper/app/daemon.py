@@ -312,6 +312,7 @@ class _Daemon:
         self._metrics.journal_bytes(self._journal.statistics().stored_bytes)
         self._measure_queues()
         for each in self._followings:
+            self._metrics.heads_degraded(each.spec.name, degraded=each.heads.degraded)
             for provider in each.pool.statistics():
                 self._metrics.provider(
                     each.spec.name,

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from keeper.chain.health import ProviderHealth, Standing
 from keeper.chain.rpc import Provider, RpcCall
-from keeper.core.errors import ConfigError, KeeperError, NodeError, NodeRefused
+from keeper.core.errors import ConfigError, KeeperError, NodeError, NodeLimited, NodeRefused
 from keeper.core.ports import Clock
 
 Result = TypeVar("Result")
@@ -66,6 +66,8 @@ class Member:
             result = await answer
         except (NodeRefused, asyncio.CancelledError):  # an answer; or given up, and it has been that slow
             self.standing.took(self._clock.monotonic() - started)
+            raise
+        except NodeLimited:  # it asks us to wait, which is no failure
             raise
         except NodeError as error:
             self._charge(self, error)

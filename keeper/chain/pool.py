@@ -12,8 +12,10 @@ empty answer from a node that lags: :meth:`ProviderPool.pinned` gives one for th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from itertools import pairwise
 from types import TracebackType
 from typing import Self, TypeVar
 from weakref import WeakSet
@@ -21,13 +23,16 @@ from weakref import WeakSet
 import structlog
 
 from keeper.chain.health import HealthPolicy, ProviderHealth, Standing
+from keeper.chain.hedge import QUANTILE, READS, HedgePolicy, Hedges
 from keeper.chain.member import Member
 from keeper.chain.quorum import Election, as_given, without_wording
-from keeper.chain.rpc import Provider, RpcCall
+from keeper.chain.rpc import Provider, RpcCall, is_limit
+from keeper.chain.wire import HeadHint, decode_header
 from keeper.core.errors import (
     ConfigError,
     KeeperError,
     NodeError,
+    NodeLimited,
     NodeMalformed,
     NodeRefused,
     NodeUnreachable,
@@ -38,8 +43,6 @@ from keeper.core.ports import Clock, Node
 Result = TypeVar("Result")
 OnCount = Callable[[str, str], None]
 """Told of what happened and of which kind: ``("bloom_false_positive", "")``."""
-LIMIT_CODES = (-32005, -32007, 429)
-"""The request exceeds a limit of this provider; another may have a higher one. EIP-1474; QuickNode; Alchemy."""
 
 
 def count_nothing(_what: str, _kind: str) -> None:
@@ -54,6 +57,7 @@ class ProviderPool:
         clock: Measures cool-downs.
         policy: When a provider is passed over.
         quorum: How many providers must give what is decided on, at most as many as there are.
+        hedge: When a read is also asked of a second provider; ``None`` for never.
         on_count: Told of each thing that is worth counting.
     """
 
@@ -64,12 +68,14 @@ class ProviderPool:
         policy: HealthPolicy | None = None,
         *,
         quorum: int = 1,
+        hedge: HedgePolicy | None = None,
         on_count: OnCount = count_nothing,
     ) -> None:
         invariant(0 < quorum <= len(providers), "provider pool", f"{len(providers)} providers, a quorum of {quorum}")
         policy = policy or HealthPolicy()
         self.quorum = quorum
         self.on_count = on_count
+        self._hedges = None if hedge is None else Hedges(hedge, clock, self._hedged)
         self._members = [
             Member(provider, Standing(clock, policy), clock, self._failed, self._wrong_chain) for provider in providers
         ]
@@ -95,7 +101,7 @@ class ProviderPool:
             NodeRefused: a JSON-RPC error object.
             ConfigError: every provider serves another chain.
         """
-        return await self._first_answer(lambda member: member.call(method, params), _is_limit)
+        return await self._first_answer(lambda member: member.call(method, params), is_limit, (method,))
 
     async def batch(self, calls: Sequence[RpcCall]) -> list[object]:
         """Return the results of several requests from the first provider that answers, in order.
@@ -108,7 +114,9 @@ class ProviderPool:
             ConfigError: every provider serves another chain.
         """
         return await self._first_answer(
-            lambda member: member.batch(calls), lambda results: any(_is_limit(result) for result in results)
+            lambda member: member.batch(calls),
+            lambda results: any(is_limit(result) for result in results),
+            [method for method, _ in calls],
         )
 
     @contextmanager
@@ -123,7 +131,7 @@ class ProviderPool:
         try:
             yield member
         except NodeError as error:
-            if error not in self._charged:
+            if error not in self._charged and not isinstance(error, NodeLimited):
                 self._failed(member, error)
             raise
         if member.standing.failures == failures:  # else it failed meanwhile, and others answered in its place
@@ -198,6 +206,32 @@ class ProviderPool:
             if node is member:
                 member.lacks.add(method)
 
+    async def compare_heads(self) -> HeadHint | None:
+        """Ask every provider for its newest block, to know whose head lags.
+
+        What they are compared with is the upper median: one provider that invents a block far ahead must not make all
+        others look late.
+
+        Returns:
+            That head; ``None`` when nobody answered.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            asked = [(member, tasks.create_task(self._head_of(member))) for member in self._trusted()]
+        heads = [(member, head) for member, task in asked if (head := task.result()) is not None]
+        if not heads:
+            return None
+        best = sorted((head for _, head in heads), reverse=True)[(len(heads) - 1) // 2]
+        for member, head in heads:
+            member.standing.lag_blocks = max(0, best.number - head.number)
+        return best
+
+    async def _head_of(self, member: Member) -> HeadHint | None:
+        try:
+            header = decode_header(await member.call("eth_getBlockByNumber", ("latest", False)))
+        except KeeperError:  # it was counted against it
+            return None
+        return HeadHint(header.number, header.hash)
+
     def quarantine(self, node: Node, reason: str) -> None:
         """Ask a provider nothing for a long while: what it said cannot be trusted."""
         for member in self._members:
@@ -209,23 +243,41 @@ class ProviderPool:
         return tuple(member.health() for member in self._members)
 
     async def _first_answer(
-        self, ask: Callable[[Member], Awaitable[Result]], limited: Callable[[Result], bool]
+        self, ask: Callable[[Member], Awaitable[Result]], limited: Callable[[Result], bool], methods: Sequence[str]
     ) -> Result:
-        *others, last = self._order()
-        for member in others:
+        order = self._order()
+        hedged = self._hedges is not None and READS.issuperset(methods)
+        for member, backup in pairwise(order):
             try:
-                result = await self._answer(member, ask)
+                result = await self._answer(member, ask, backup if hedged and member is order[0] else None, limited)
             except (NodeUnreachable, NodeMalformed):
                 continue
             except NodeRefused as refusal:
-                if not _is_limit(refusal):
+                if not is_limit(refusal):
                     raise
                 continue
             if not limited(result):
                 return result
-        return await self._answer(last, ask)
+        return await self._answered_by(order[-1], ask)
 
-    async def _answer(self, member: Member, ask: Callable[[Member], Awaitable[Result]]) -> Result:
+    async def _answer(
+        self,
+        member: Member,
+        ask: Callable[[Member], Awaitable[Result]],
+        backup: Member | None,
+        limited: Callable[[Result], bool],
+    ) -> Result:
+        """Ask a provider, and a second one as well when there is a backup and it takes too long."""
+        if self._hedges is None or backup is None:
+            return await self._answered_by(member, ask)
+        return await self._hedges.race(
+            lambda: self._answered_by(member, ask),
+            lambda: self._answered_by(backup, ask),
+            self._hedges.delay_seconds(member.standing.latency(QUANTILE)),
+            lambda result: not limited(result),
+        )
+
+    async def _answered_by(self, member: Member, ask: Callable[[Member], Awaitable[Result]]) -> Result:
         try:
             result = await ask(member)
         except NodeRefused:
@@ -250,7 +302,7 @@ class ProviderPool:
 
     def _trusted(self) -> list[Member]:
         trusted = [member for member in self._members if member.standing.quarantine is None]
-        return sorted(trusted, key=lambda member: _rank(member.standing))
+        return sorted(trusted, key=_rank)
 
     def _succeeded(self, member: Member) -> None:
         self._answered = True
@@ -260,6 +312,9 @@ class ProviderPool:
         self._charged.add(error)
         member.standing.failed()
 
+    def _hedged(self, outcome: str) -> None:
+        self.on_count("hedge", outcome)
+
     def _wrong_chain(self, member: Member, error: ConfigError) -> KeeperError:
         """Stop at the start. Later, while another provider is left, only this one is lost."""
         if not self._answered or self.another(member) is member:
@@ -268,10 +323,7 @@ class ProviderPool:
         return NodeUnreachable(error.thing, error.reason, error.remedy)
 
 
-def _rank(standing: Standing) -> tuple[float, bool, int]:
+def _rank(member: Member) -> tuple[float, bool, int]:
     """Return what providers are sorted by; equal ones stay in the operator's order."""
-    return standing.down_seconds, standing.lags, standing.band
-
-
-def _is_limit(answer: object) -> bool:
-    return isinstance(answer, NodeRefused) and answer.code in LIMIT_CODES
+    standing = member.standing
+    return max(standing.down_seconds, member.provider.limit.wait_seconds), standing.lags, standing.band

@@ -5,8 +5,9 @@ Every way a provider can fail is mapped here, once, to the tree in :mod:`keeper.
 text of an answer is never quoted (an error page may echo the key in the URL), and exceptions of the HTTP library
 are not chained for the same reason.
 
-The chain id is asked before the first request and again after every failure to reach the endpoint: a name that
-resolves to another node after an outage must not feed another chain's blocks into the journal.
+The chain id is asked before the first request, again after every failure to reach the endpoint, and again whenever a
+request went over a new connection, before its answer is believed: a name that leads to another node by now must not
+feed another chain's blocks into the journal.
 """
 
 from __future__ import annotations
@@ -14,20 +15,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Self
 
 import aiohttp
 import msgspec
 
-from keeper.core.errors import ConfigError, NodeError, NodeMalformed, NodeRefused, NodeUnreachable
+from keeper.chain.limits import RateLimit
+from keeper.chain.nesting import check_nesting
+from keeper.chain.wire import read_quantity
+from keeper.core.errors import ConfigError, NodeError, NodeLimited, NodeMalformed, NodeRefused, NodeUnreachable
 from keeper.core.ports import Clock
 from keeper.core.urls import endpoint, without_keys_of
 
 RpcCall = tuple[str, Sequence[object]]
 """Method and positional parameters."""
 OnRequest = Callable[[str, str, float, str], None]
-"""Told of each request: method, outcome (``ok``, ``refused``, ``unreachable``, ``malformed``), seconds, provider."""
+"""Told of each request: method, outcome, seconds, provider.
+
+The outcome is ``ok``, ``refused``, ``limited``, ``unreachable`` or ``malformed``.
+"""
+LIMIT_CODES = (-32005, -32007, 429)
+"""The request exceeds a limit of this provider; another may have a higher one. EIP-1474; QuickNode; Alchemy."""
+_RANGE_LIMIT_CODE = -32005
+"""In answer to ``eth_getLogs`` it says that the range holds too much, not that we ask too often."""
 
 MESSAGE_CHARACTERS_MAX = 500
 """A refusal is for reading; a longer one is cut."""
@@ -36,6 +47,7 @@ _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
 _REDIRECT = 300
 _READ_BYTES = 1 << 16
+_VERIFYING = "verifying"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +59,16 @@ class ProviderOptions:
         concurrency_max: HTTP requests under way at once.
         request_timeout_seconds: From connecting to the last byte.
         response_bytes_max: A longer body (after decompression) is refused.
+        response_logs_max: A longer list in answer to ``eth_getLogs`` is refused.
+        response_depth_max: An answer whose lists and objects are nested deeper is refused.
     """
 
     batch_size_max: int = 100
     concurrency_max: int = 8
     request_timeout_seconds: float = 10.0
     response_bytes_max: int = 64 * 1024 * 1024
+    response_logs_max: int = 100_000
+    response_depth_max: int = 32
 
 
 class _Error(msgspec.Struct):
@@ -99,14 +115,17 @@ class Provider:
         self._clock = clock
         self._options = options or ProviderOptions()
         self._on_request = on_request
-        self._slots = asyncio.Semaphore(self._options.concurrency_max)
+        self.limit = RateLimit(self._options.concurrency_max, clock)
         self._verifying = asyncio.Lock()
         self._verified = False
         self._last_id = 0
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(self._connected)
         self._session = aiohttp.ClientSession(
+            trace_configs=[trace],
             timeout=aiohttp.ClientTimeout(total=self._options.request_timeout_seconds),
             headers={"Content-Type": "application/json"},
         )
@@ -122,12 +141,14 @@ class Provider:
 
         Raises:
             NodeUnreachable: no answer; the request may still have been carried out.
+            NodeLimited: the endpoint asks us to wait.
             NodeMalformed: an answer that is not JSON-RPC.
             NodeRefused: a JSON-RPC error object.
             ConfigError: the endpoint serves another chain.
         """
         await self._verify()
         result = (await self._exchange([(method, params)], batched=False))[0]
+        await self._verify()
         if isinstance(result, NodeRefused):
             raise result
         return result
@@ -137,6 +158,7 @@ class Provider:
 
         Raises:
             NodeUnreachable: no answer.
+            NodeLimited: the endpoint asks us to wait.
             NodeMalformed: an answer that is not JSON-RPC, or not one for every request.
             ConfigError: the endpoint serves another chain.
         """
@@ -144,6 +166,7 @@ class Provider:
         results: list[object] = []
         for start in range(0, len(calls), self._options.batch_size_max):
             results += await self._exchange(calls[start : start + self._options.batch_size_max], batched=True)
+            await self._verify()
         return results
 
     async def _verify(self) -> None:
@@ -151,22 +174,41 @@ class Provider:
         async with self._verifying:
             if self._verified:
                 return
-            answer = (await self._exchange([("eth_chainId", [])], batched=False))[0]
-            if isinstance(answer, NodeRefused):
-                raise answer
-            check_chain_id(self.name, answer, self._chain_id)
-            self._verified = True
+            self._verified = True  # a connection that is made meanwhile takes it back
+            right = False
+            try:
+                answer = (await self._exchange([("eth_chainId", [])], batched=False, why=_VERIFYING))[0]
+                if isinstance(answer, NodeRefused):
+                    raise answer
+                check_chain_id(self.name, answer, self._chain_id)
+                right = True
+            finally:
+                self._verified = self._verified and right
 
-    async def _exchange(self, calls: Sequence[RpcCall], *, batched: bool) -> list[object]:
+    async def _connected(
+        self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionCreateEndParams
+    ) -> None:
+        if context.trace_request_ctx != _VERIFYING:
+            self._verified = False
+
+    async def _exchange(self, calls: Sequence[RpcCall], *, batched: bool, why: str = "") -> list[object]:
+        if self.limit.wait_seconds > 0:
+            reason = f"asked too often, left alone for another {self.limit.wait_seconds:.1f} s"
+            raise NodeLimited(self.name, reason, "lower the request rate")
         started = self._clock.monotonic()
         try:
-            results = await self._ask(calls, batched=batched)
+            results = await self._ask(calls, batched=batched, why=why)
         except NodeError as error:
-            unreachable = isinstance(error, NodeUnreachable)
-            self._verified = self._verified and not unreachable
-            self._measure(calls, ["unreachable" if unreachable else "malformed"] * len(calls), started)
+            outcome = _outcome("", error)
+            self._verified = self._verified and outcome != "unreachable"
+            self._measure(calls, [outcome] * len(calls), started)
             raise
-        self._measure(calls, ["refused" if isinstance(result, NodeRefused) else "ok" for result in results], started)
+        outcomes = [_outcome(method, result) for (method, _), result in zip(calls, results, strict=True)]
+        self._measure(calls, outcomes, started)
+        if "limited" in outcomes:
+            self.limit.limited()
+        else:
+            self.limit.served()
         return results
 
     def _measure(self, calls: Sequence[RpcCall], outcomes: Sequence[str], started: float) -> None:
@@ -174,7 +216,7 @@ class Provider:
         for (method, _), outcome in zip(calls, outcomes, strict=True):
             self._on_request(method, outcome, seconds, self.name)
 
-    async def _ask(self, calls: Sequence[RpcCall], *, batched: bool) -> list[object]:
+    async def _ask(self, calls: Sequence[RpcCall], *, batched: bool, why: str) -> list[object]:
         first_id = self._last_id + 1
         self._last_id += len(calls)
         requests = [
@@ -182,15 +224,19 @@ class Provider:
             for number, (method, params) in enumerate(calls, first_id)
         ]
         body = msgspec.json.encode(requests if batched else requests[0])
-        async with self._slots:
-            status, answer = await self._post(body)
+        async with self.limit.slot():
+            status, answer = await self._post(body, why)
         return self._results(calls, first_id, self._decode(status, answer), batched=batched)
 
-    async def _post(self, body: bytes) -> tuple[int, bytes]:
+    async def _post(self, body: bytes, why: str) -> tuple[int, bytes]:
         if self._session is None:
             raise NodeUnreachable(self.name, "the provider is not open", "use it as an async context manager")
         try:
-            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+            async with self._session.post(
+                self._url, data=body, allow_redirects=False, trace_request_ctx=why
+            ) as response:
+                if response.status == _TOO_MANY_REQUESTS:
+                    self.limit.limited(response.headers.get("Retry-After"))
                 return response.status, await self._read(response)
         except TimeoutError:
             reason = f"no answer within {self._options.request_timeout_seconds} s"
@@ -210,12 +256,13 @@ class Provider:
     def _decode(self, status: int, body: bytes) -> list[_Response] | _Response:
         """Decode an HTTP answer. Some providers send error objects with a 4xx status: those are answers."""
         if status == _TOO_MANY_REQUESTS:
-            raise NodeUnreachable(self.name, f"HTTP {status}: too many requests", "lower the request rate")
+            raise NodeLimited(self.name, f"HTTP {status}: too many requests", "lower the request rate")
         if status >= _SERVER_ERROR or _REDIRECT <= status < _CLIENT_ERROR:
             raise NodeUnreachable(self.name, f"HTTP {status}", "check that the node is up and the URL is right")
         try:
+            check_nesting(body, self._options.response_depth_max)
             return _responses.decode(body)
-        except msgspec.MsgspecError as error:
+        except ValueError as error:  # msgspec's own is one, and text that is not UTF-8
             if status >= _CLIENT_ERROR:
                 raise NodeUnreachable(self.name, f"HTTP {status}", "check the URL and its key") from None
             page = body.lstrip()[:1] == b"<"
@@ -240,9 +287,12 @@ class Provider:
     def _result(self, method: str, response: _Response) -> object:
         if response.error is not None:
             return self._refusal(method, response.error)
-        if response.result is msgspec.UNSET:
+        result = response.result
+        if result is msgspec.UNSET:
             raise NodeMalformed(self.name, f"{method} answered with neither result nor error", "use another provider")
-        return response.result
+        if method == "eth_getLogs" and isinstance(result, list) and len(result) > self._options.response_logs_max:
+            raise NodeMalformed(self.name, f"{method} answered {len(result)} logs at once", "ask for less at once")
+        return result
 
     def _refusal(self, method: str, error: _Error) -> NodeRefused:
         data = error.data
@@ -250,6 +300,25 @@ class Provider:
             data = msgspec.json.encode(data).decode()
         message = without_keys_of(self._url, error.message)[:MESSAGE_CHARACTERS_MAX]
         return NodeRefused(f"{method} at {self.name}", error.code, message, data)
+
+
+def is_limit(answer: object) -> bool:
+    """Tell whether a refusal is for a limit of the provider: another one may answer."""
+    return isinstance(answer, NodeRefused) and answer.code in LIMIT_CODES
+
+
+def _outcome(method: str, result: object) -> str:
+    match result:
+        case NodeLimited():
+            return "limited"
+        case NodeUnreachable():
+            return "unreachable"
+        case NodeMalformed():
+            return "malformed"
+        case NodeRefused(code=code):
+            by_range = method == "eth_getLogs" and code == _RANGE_LIMIT_CODE
+            return "limited" if is_limit(result) and not by_range else "refused"
+    return "ok"
 
 
 def check_chain_id(provider: str, answer: object, expected: int) -> None:
@@ -260,7 +329,7 @@ def check_chain_id(provider: str, answer: object, expected: int) -> None:
         ConfigError: it is another chain.
     """
     try:
-        got = int(str(answer), 16)
+        got = read_quantity(str(answer))
     except ValueError:
         raise NodeMalformed(provider, "eth_chainId answered no number", "use another provider") from None
     if got != expected:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 import msgspec
 
+from keeper.chain.nesting import check_nesting
 from keeper.chain.rpc import check_chain_id
 from keeper.chain.wire import HeadHint, read_bytes, read_quantity
 from keeper.core.errors import NodeMalformed, NodeUnreachable
@@ -17,6 +18,7 @@ from keeper.core.ids import HASH_LENGTH, Hash32
 from keeper.core.urls import endpoint, without_keys_of
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+MESSAGE_DEPTH_MAX = 32
 _CHAIN_ID_REQUEST = 1
 _SUBSCRIBE_REQUEST = 2
 _CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
@@ -30,7 +32,7 @@ class SubscriptionOptions:
 
     Attributes:
         heartbeat_seconds: Between our pings; no pong for half of it ends the connection.
-        quiet_seconds_max: Without a head for this long (three block times) the connection is given up.
+        quiet_seconds_max: Without a head for this long the connection is given up, however slow blocks usually are.
         connect_seconds_max: To connect and to have the subscription confirmed.
     """
 
@@ -63,10 +65,9 @@ _messages = msgspec.json.Decoder(_Message)
 class Subscription:
     """A confirmed subscription to ``newHeads``; made by :func:`subscribed`."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, url: str, options: SubscriptionOptions) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, url: str) -> None:
         self.name = endpoint(url)
         self._socket = socket
-        self._options = options
         self._id = ""
 
     async def confirm(self, chain_id: int) -> None:
@@ -83,19 +84,19 @@ class Subscription:
             raise NodeMalformed(self.name, "did not confirm the subscription to newHeads", _REMEDY)
         self._id = confirmed
 
-    async def next_head(self) -> HeadHint:
-        """Wait for a head.
+    async def next_head(self, quiet_seconds: float) -> HeadHint:
+        """Wait for a head, no longer than ``quiet_seconds``.
 
         Raises:
             NodeUnreachable: the connection was lost, or no head came for too long.
             NodeMalformed: a message is not JSON-RPC.
         """
         try:
-            async with asyncio.timeout(self._options.quiet_seconds_max):
+            async with asyncio.timeout(quiet_seconds):
                 while (notice := (await self._receive()).params) is None or notice.subscription != self._id:
                     pass
         except TimeoutError:
-            reason = f"no head for {self._options.quiet_seconds_max} s"
+            reason = f"no head for {quiet_seconds:g} s"
             raise NodeUnreachable(self.name, reason, _REMEDY) from None
         try:
             block_hash = Hash32(read_bytes(notice.result.hash, HASH_LENGTH))
@@ -115,8 +116,10 @@ class Subscription:
         if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             raise NodeUnreachable(self.name, "websocket lost", _REMEDY)
         try:
-            return _messages.decode(message.data)
-        except msgspec.MsgspecError:
+            data = message.data.encode() if isinstance(message.data, str) else message.data
+            check_nesting(data, MESSAGE_DEPTH_MAX)
+            return _messages.decode(data)
+        except ValueError:  # msgspec's own is one, and text that is not UTF-8
             raise NodeMalformed(self.name, "a websocket message that is not JSON-RPC", _REMEDY) from None
 
 
@@ -139,7 +142,7 @@ async def subscribed(
                     url, heartbeat=options.heartbeat_seconds, max_msg_size=MESSAGE_BYTES_MAX, timeout=_CLOSING
                 )
                 open_socket.push_async_callback(socket.close)
-                subscription = Subscription(socket, url, options)
+                subscription = Subscription(socket, url)
                 await subscription.confirm(chain_id)
         except TimeoutError:
             raise NodeUnreachable(endpoint(url), late, _REMEDY) from None

@@ -10,6 +10,7 @@
     ├── NotHolding           the thing checked does not hold (verify, doctor)            exit 1
     ├── NodeError            an outside system failed; another provider may answer     exit 3
     │   ├── NodeUnreachable  no answer: refused, reset, timed out
+    │   │   └── NodeLimited  asked too often: it is to be left alone for a while
     │   ├── NodeMalformed    an answer that is not what the protocol promises
     │   └── NodeRefused      a JSON-RPC error object (carries code, message, data)
     ├── RetryLater           a condition that passes by itself                           exit 3
@@ -75,6 +76,10 @@ class NodeError(KeeperError):
 
 class NodeUnreachable(NodeError):  # noqa: N818 - named for the situation
     """No answer: refused, reset or timed out. What was asked may still have happened."""
+
+
+class NodeLimited(NodeUnreachable):
+    """The node is asked too often and must be left alone for a while. That is no failure of it."""
 
 
 class NodeMalformed(NodeError):  # noqa: N818 - named for the situation

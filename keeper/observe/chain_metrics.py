@@ -1,8 +1,6 @@
-"""How the keeper stands towards its chains, and how its nodes answer."""
+"""How the keeper stands towards its chains."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -10,12 +8,11 @@ from keeper.core.facts import BlockApplied, BlockReverted, BlocksBackfilled, Log
 from keeper.core.runconfig import RunConfig
 
 NAMESPACE = "keeper"
-RPC_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 DEPTHS = (1, 2, 3, 5, 8, 13, 21, 34, 64, 128)
 
 
 class ChainMetrics:
-    """Blocks and reorgs from facts; node requests from the callable of :meth:`on_request`."""
+    """Blocks and reorgs, from facts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, doc: str, *labels: str) -> Gauge:
@@ -25,21 +22,6 @@ class ChainMetrics:
         self._watermark_block = gauge("watermark_block", "Last block whose facts are complete.", "chain")
         self._watermark_lag_seconds = gauge(
             "watermark_lag_seconds", "Wall clock less the watermark's own timestamp.", "chain"
-        )
-        self._provider_up = gauge("rpc_provider_up", "1 unless the provider is passed over.", "chain", "provider")
-        self._provider_score = gauge(
-            "rpc_provider_score",
-            "Seconds that a good answer of the provider is expected to take; the least is asked first.",
-            "chain",
-            "provider",
-        )
-        self._quarantined = gauge("rpc_quarantined", "1 while the provider is not trusted.", "chain", "provider")
-        self._bloom_false_positives = Counter(
-            "bloom_false_positives_total",
-            "Blocks whose bloom seemed to hold a watched log, and that had none.",
-            ["chain"],
-            namespace=NAMESPACE,
-            registry=registry,
         )
         self._reorgs = Counter("reorgs_total", "Reorgs.", ["chain"], namespace=NAMESPACE, registry=registry)
         self._reorg_depth_blocks = Histogram(
@@ -57,21 +39,6 @@ class ChainMetrics:
             ["chain"],
             namespace=NAMESPACE,
             registry=registry,
-        )
-        self._requests = Counter(
-            "rpc_requests_total",
-            "Requests to nodes.",
-            ["chain", "method", "outcome"],
-            namespace=NAMESPACE,
-            registry=registry,
-        )
-        self._request_seconds = Histogram(
-            "rpc_seconds",
-            "Time of a request to a node, batches as one.",
-            ["chain", "method"],
-            namespace=NAMESPACE,
-            registry=registry,
-            buckets=RPC_SECONDS,
         )
         self._names: dict[int, str] = {}
         self._reverted: dict[int, int] = {}
@@ -115,26 +82,6 @@ class ChainMetrics:
         """Measure the lag of every chain anew: it grows while no block comes."""
         for chain_id, timestamp in self._watermark_timestamps.items():
             self._watermark_lag_seconds.labels(self.name(chain_id)).set(unix_ms / 1000 - timestamp)
-
-    def on_request(self, chain: str) -> Callable[[str, str, float, str], None]:
-        """Return what the chain's nodes are to call after each request (method, outcome, seconds, provider)."""
-
-        def measure(method: str, outcome: str, seconds: float, _provider: str) -> None:
-            self._requests.labels(chain, method, outcome).inc()
-            self._request_seconds.labels(chain, method).observe(seconds)
-
-        return measure
-
-    def on_count(self, chain: str) -> Callable[[str, str], None]:
-        """Return what the chain's providers are to call for each thing that is worth counting (what, which kind)."""
-        counters = {"bloom_false_positive": lambda _: self._bloom_false_positives.labels(chain).inc()}
-        return lambda what, kind: counters[what](kind)
-
-    def provider(self, chain: str, provider: str, *, up: bool, score: float, quarantined: bool) -> None:
-        """Say how a provider (by its redacted name) stands; ``score`` in seconds."""
-        self._provider_up.labels(chain, provider).set(up)
-        self._provider_score.labels(chain, provider).set(score)
-        self._quarantined.labels(chain, provider).set(quarantined)
 
     def _moved(self, chain_id: int, number: int, timestamp: int, behind_blocks: int) -> None:
         chain = self.name(chain_id)

@@ -38,6 +38,7 @@ from keeper.core.facts import (
 )
 from keeper.engine.intents import TrackedIntent
 from keeper.observe.chain_metrics import NAMESPACE, ChainMetrics
+from keeper.observe.node_metrics import NodeMetrics
 from keeper.observe.slices import SliceMetrics
 from keeper.observe.status import Status, VenueStatus
 
@@ -58,6 +59,7 @@ class Metrics:
 
         self._registry = registry
         self._chains = ChainMetrics(registry)
+        self._nodes = NodeMetrics(registry)
         self._slices = SliceMetrics(registry, self._chains)
         self._facts = Counter("facts_total", "Facts.", ["kind"], namespace=NAMESPACE, registry=registry)
         self._sequence = gauge("journal_sequence", "Newest durable record.")
@@ -116,15 +118,19 @@ class Metrics:
 
     def on_request(self, chain: str) -> Callable[[str, str, float, str], None]:
         """Return what a chain's nodes call after each request: method, outcome, seconds, provider."""
-        return self._chains.on_request(chain)
+        return self._nodes.on_request(chain)
 
     def on_count(self, chain: str) -> Callable[[str, str], None]:
         """Return what a chain's providers call for each thing that is worth counting: what, and of which kind."""
-        return self._chains.on_count(chain)
+        return self._nodes.on_count(chain)
+
+    def heads_degraded(self, chain: str, *, degraded: bool) -> None:
+        """Say whether a chain has been silent for longer than its blocks usually take."""
+        self._nodes.heads_degraded(chain, degraded=degraded)
 
     def provider(self, chain: str, provider: str, *, up: bool, score: float, quarantined: bool) -> None:
         """Say how a provider, by its redacted name, stands; ``score`` in seconds."""
-        self._chains.provider(chain, provider, up=up, score=score, quarantined=quarantined)
+        self._nodes.provider(chain, provider, up=up, score=score, quarantined=quarantined)
 
     def journal_bytes(self, size: int) -> None:
         """Say how large the journal's file is."""

@@ -98,6 +98,13 @@ class ChainSettings(Section):
     batch_size_max: Count = _key("requests in one batch", "requests", "100", 100)
     concurrency_max: Count = _key("requests in flight at one node", "requests", "16", 16)
     range_blocks_max: Count = _key("the widest range one getLogs asks for", "blocks", "2000", 2_000)
+    response_bytes_max: Count = _key("a longer answer is refused", "bytes", "67_108_864", 67_108_864)
+    response_logs_max: Count = _key("an answer with more logs is refused", "logs", "100_000", 100_000)
+    hedge_seconds_min: Span = _key("a read is asked of a second node after this long or longer", "seconds", "0.1", 0.1)
+    hedge_seconds_max: Span = _key("the same, at the latest", "seconds", "2", 2.0)
+    hedge_percent_max: Annotated[int, PlainValidator(values.whole(0, 100))] = _key(
+        "how many of 100 reads may be asked twice; 0 for none", "percent", "5", 5
+    )
     quorum: Count = _key("nodes that must say alike what is decided on", "nodes", "2", 1)
     quarantine_seconds: Span = _key("how long a node that was caught lying is not asked", "seconds", "600", 600.0)
     head_lag_blocks_max: Count = _key("a node further behind the others is asked last", "blocks", "3", 3)

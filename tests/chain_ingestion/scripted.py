@@ -212,6 +212,8 @@ class ScriptedServer:
         self.waiting = asyncio.Event()
         self.bodies: list[Json] = []
         self.sockets: list[web.WebSocketResponse] = []
+        self.subscribed = asyncio.Event()
+        self.ws_chain_id = hex(CHAIN_ID)
         self.url = ""
         self.ws_url = ""
 
@@ -239,10 +241,11 @@ class ScriptedServer:
         async for message in socket:
             if message.type is WSMsgType.BINARY:
                 asked = json.loads(message.data)
-                answer = "0xfeed" if asked["method"] == "eth_subscribe" else self.chain.answer(asked["method"], [])
+                answer = "0xfeed" if asked["method"] == "eth_subscribe" else self.ws_chain_id
+                await socket.send_json({"jsonrpc": "2.0", "id": asked["id"], "result": answer})
                 if asked["method"] == "eth_subscribe":
                     self.sockets.append(socket)
-                await socket.send_json({"jsonrpc": "2.0", "id": asked["id"], "result": answer})
+                    self.subscribed.set()
         return socket
 
     async def announce(self, hint: HeadHint) -> None:

@@ -16,7 +16,7 @@ from keeper.chain.subscription import SubscriptionOptions
 from keeper.chain.wire import HeadHint
 from keeper.core.errors import ConfigError, NodeMalformed, NodeUnreachable
 from tests.chain_ingestion.fakes import WAIT_SECONDS_MAX, HandClock, Troubles
-from tests.chain_ingestion.scripted import CHAIN_ID, ScriptedServer, some_hash
+from tests.chain_ingestion.scripted import CHAIN_ID, ScriptedChain, ScriptedServer, header_json, some_hash
 
 OPTIONS = HeadOptions(
     poll_interval_seconds=2.0,
@@ -40,6 +40,10 @@ class Rig:
         """Wait for the next hint."""
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             return await self.slot.wait_hint()
+
+    def degraded(self) -> bool:
+        """Whether all sources are silent."""
+        return self.heads.degraded
 
     async def until(self, hint: HeadHint) -> None:
         """Wait until this hint comes."""
@@ -94,6 +98,7 @@ async def test_websocket_heads_are_handed_on(server: ScriptedServer, pool: Provi
     assert server.methods == []
 
 
+@pytest.mark.fault(29)
 async def test_quiet_websocket_is_backed_by_polls(server: ScriptedServer, pool: ProviderPool) -> None:
     """A websocket that is quiet for an interval is backed by a poll: a head that moved down is announced nowhere."""
     async with running(Rig(pool, server.ws_url)) as rig:
@@ -108,6 +113,7 @@ async def test_quiet_websocket_is_backed_by_polls(server: ScriptedServer, pool: 
         await rig.until(server.chain.head)
 
 
+@pytest.mark.fault(27, 28)
 async def test_lost_websocket_is_connected_again(server: ScriptedServer, pool: ProviderPool) -> None:
     """When the connection is lost heads are polled, it is connected again, and the gap is closed by a poll."""
     async with running(Rig(pool, server.ws_url)) as rig:
@@ -140,18 +146,91 @@ async def test_websocket_that_is_down_does_not_stop_polls(server: ScriptedServer
     assert "secretkey" not in text
 
 
-async def test_endpoints_are_tried_in_turn(server: ScriptedServer, pool: ProviderPool) -> None:
-    """When one websocket endpoint is down the next one is tried."""
-    async with running(Rig(pool, "ws://127.0.0.1:1", server.ws_url)) as rig:
+@pytest.mark.fault(27)
+async def test_all_endpoints_are_listened_to(
+    server: ScriptedServer, second: ScriptedServer, pool: ProviderPool
+) -> None:
+    """Several websockets are heard at the same time, each with its own place: one that is down costs nothing."""
+    async with running(Rig(pool, "ws://127.0.0.1:1", server.ws_url, second.ws_url)) as rig:
         await rig.troubles.wait_next()
+        await server.subscribed.wait()
+        await second.subscribed.wait()
+        hints = [HeadHint(number, some_hash(number)) for number in (7, 8)]
+        for each, hint in zip((server, second), hints, strict=True):
+            await each.announce(hint)
+        for hint in hints:
+            await rig.until(hint)
+
+
+@pytest.mark.fault(27)
+async def test_silence_is_told_once_and_ends_with_a_head(server: ScriptedServer, pool: ProviderPool) -> None:
+    """When no source announces anything new for too long the chain's heads are degraded, until one does."""
+    async with running(Rig(pool)) as rig:
+        for _ in range(6):
+            await rig.next()
+            rig.clock.advance(2.0)
         await rig.next()
-        rig.clock.advance(1.0)
+        assert rig.degraded()
+        assert "no source announced a new one for 12 s" in str(await rig.troubles.wait_next())
+
+        server.chain.mine()
+        rig.clock.advance(2.0)
         await rig.until(server.chain.head)
-        hint = HeadHint(7, some_hash(7))
-        await server.announce(hint)
-        await rig.until(hint)
+        assert not rig.degraded()
+        assert len(rig.troubles.errors) == 1
 
 
+@pytest.mark.fault(27)
+async def test_patience_follows_the_chain(server: ScriptedServer, pool: ProviderPool) -> None:
+    """Three times what a block usually takes is the silence that is borne, within bounds."""
+    options = HeadOptions(poll_interval_seconds=2.0, quiet_seconds_min=5.0)
+    async with running(Rig(pool, options=options)) as rig:
+        assert rig.heads.patience_seconds == 36.0
+        for blocks in (1, 2, 1):
+            await rig.next()
+            server.chain.mine_many(blocks)
+            rig.clock.advance(2.0)
+        await rig.until(server.chain.head)
+
+        assert 5.0 <= rig.heads.patience_seconds <= 6.0
+
+
+@pytest.mark.fault(30)
+async def test_heads_of_several_providers_are_compared(
+    server: ScriptedServer, second: ScriptedServer, pool_of_two: ProviderPool
+) -> None:
+    """The newest head that any provider has is a hint, and who is far behind it is known to lag."""
+    second.chain = ScriptedChain()
+    second.chain.mine_many(5)
+    async with running(Rig(pool_of_two)) as rig:
+        assert await rig.next() == server.chain.head
+        rig.clock.advance(15.0)
+        await rig.until(second.chain.head)
+
+    assert [each.lag_blocks for each in pool_of_two.statistics()] == [5, 0]
+    with pool_of_two.pinned() as node:
+        assert node is pool_of_two.healthy()[0]
+        assert await node.call("eth_getBlockByNumber", ("latest", False)) == header_json(second.chain.branch[-1].header)
+
+
+@pytest.mark.fault(33)
+async def test_websocket_that_changes_chains_is_left_alone(server: ScriptedServer, pool: ProviderPool) -> None:
+    """A websocket that comes back as another chain's is told of and left alone; heads are polled."""
+    async with running(Rig(pool, server.ws_url)) as rig:
+        await server.subscribed.wait()
+        server.ws_chain_id = "0x1"
+        for socket in server.sockets:
+            await socket.close()
+        assert isinstance(await rig.troubles.wait_next(), NodeUnreachable)
+        rig.clock.advance(1.0)
+        assert isinstance(await rig.troubles.wait_next(), ConfigError)
+
+        server.chain.mine()
+        rig.clock.advance(2.0)
+        await rig.until(server.chain.head)
+
+
+@pytest.mark.fault(27)
 async def test_silent_websocket_is_given_up(server: ScriptedServer, pool: ProviderPool) -> None:
     """A connection that stays open and sends no head is given up after the quiet limit."""
     options = HeadOptions(subscription=SubscriptionOptions(quiet_seconds_max=0.02))
@@ -161,6 +240,7 @@ async def test_silent_websocket_is_given_up(server: ScriptedServer, pool: Provid
     assert "no head for 0.02 s" in str(error)
 
 
+@pytest.mark.fault(27)
 async def test_dead_peer_is_noticed_by_pings(pool: ProviderPool) -> None:
     """A peer that answers no ping is gone, however open its connection looks."""
     done = asyncio.Event()
@@ -228,6 +308,7 @@ async def test_heads_of_another_subscription_are_ignored(server: ScriptedServer,
         assert rig.slot._hints == {}
 
 
+@pytest.mark.fault(33)
 async def test_websocket_of_another_chain_stops_us(server: ScriptedServer, pool: ProviderPool) -> None:
     """A websocket of another chain is the operator's mistake: the process stops."""
     rig = Rig(pool, server.ws_url, chain_id=5)

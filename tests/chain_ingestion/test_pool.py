@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from keeper.chain.health import HealthPolicy
 from keeper.chain.member import Member
-from keeper.chain.pool import LIMIT_CODES, ProviderPool
-from keeper.chain.rpc import Provider
+from keeper.chain.pool import ProviderPool
+from keeper.chain.rpc import LIMIT_CODES, Provider
 from keeper.core.errors import ConfigError, InvariantBroken, NodeMalformed, NodeRefused, NodeUnreachable
 from tests.chain_ingestion.fakes import JumpClock
 from tests.chain_ingestion.scripted import CHAIN_ID, PASS, Json, Refuse, ScriptedServer

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from keeper.chain.rpc import MESSAGE_CHARACTERS_MAX, Provider, ProviderOptions
-from keeper.core.errors import ConfigError, KeeperError, NodeMalformed, NodeRefused, NodeUnreachable
+from keeper.core.errors import ConfigError, KeeperError, NodeLimited, NodeMalformed, NodeRefused, NodeUnreachable
 from tests.chain_ingestion.fakes import JumpClock
 from tests.chain_ingestion.scripted import CHAIN_ID, Json, Refuse, ScriptedServer
 
@@ -30,7 +30,7 @@ BROKEN: dict[str, tuple[Callable[[Json], web.Response], type[KeeperError], str]]
     "wrong id": (lambda _: web.json_response({"id": 987, "result": "0x1"}), NodeMalformed, "ids that were not asked"),
     "no result": (lambda body: web.json_response({"id": body["id"]}), NodeMalformed, "neither result nor error"),
     "too long": (lambda _: web.Response(text=" " * 1_000_001), NodeMalformed, "answer longer than 1000000 bytes"),
-    "429": (lambda _: web.Response(status=429, text=HTML), NodeUnreachable, "HTTP 429: too many requests"),
+    "429": (lambda _: web.Response(status=429, text=HTML), NodeLimited, "HTTP 429: too many requests"),
     "500": (lambda _: web.Response(status=500, text=HTML), NodeUnreachable, "HTTP 500"),
     "403": (lambda _: web.Response(status=403, text=HTML), NodeUnreachable, "HTTP 403"),
     "301": (lambda _: web.Response(status=301, headers={"Location": "/elsewhere"}), NodeUnreachable, "HTTP 301"),
@@ -161,14 +161,35 @@ async def test_silence_times_out(server: ScriptedServer) -> None:
 
 
 async def test_chain_is_checked_once(server: ScriptedServer, provider: Provider) -> None:
-    """The chain id is asked before the first request, once, however many requests come at the same time."""
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(3):
-            tasks.create_task(provider.call("eth_getBlockByNumber", ("latest", False)))
+    """The chain id is asked before the first request, once for as long as the connection lives."""
+    for _ in range(3):
+        await provider.call("eth_getBlockByNumber", ("latest", False))
 
     assert server.methods == ["eth_chainId", *["eth_getBlockByNumber"] * 3]
 
 
+@pytest.mark.fault(33)
+async def test_chain_is_checked_again_on_a_new_connection(server: ScriptedServer, provider: Provider) -> None:
+    """A new connection may lead to another node without any failure: its answer waits until its chain is known."""
+
+    def close(body: Json) -> web.Response | None:
+        if body["method"] == "eth_chainId":
+            return None
+        response = web.json_response({"id": body["id"], "result": "0x1"})
+        response.force_close()
+        return response
+
+    server.raw = close
+    await provider.call("eth_blockNumber", ())
+    server.raw = None
+    server.fault = lambda method, _: "0x1" if method == "eth_chainId" else "0x5"
+
+    with pytest.raises(ConfigError, match="serves chain id 1, expected 31337"):
+        await provider.call("eth_blockNumber", ())
+    assert server.methods[-2:] == ["eth_blockNumber", "eth_chainId"]
+
+
+@pytest.mark.fault(33)
 async def test_chain_is_checked_again_after_an_outage(server: ScriptedServer, provider: Provider) -> None:
     """After an outage another node may answer at the same name: its chain is checked before it is believed."""
     await provider.call("eth_getBlockByNumber", ("latest", False))

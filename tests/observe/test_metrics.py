@@ -31,6 +31,9 @@ INTERFACE = (
     "rpc_provider_up",
     "rpc_provider_score",
     "rpc_quarantined",
+    "rpc_hedges_total",
+    "rpc_rate_limited_total",
+    "heads_degraded",
     "bloom_false_positives_total",
     "facts_total",
     "journal_append_seconds",
@@ -212,7 +215,14 @@ def test_what_providers_tell_is_counted() -> None:
     observed = Observed()
     observed.metrics.on_count("local")("bloom_false_positive", "")
 
+    observed.metrics.on_count("local")("hedge", "won")
+    observed.metrics.on_request("local")("eth_call", "limited", 0.1, "http://127.0.0.1:8545")
+    observed.metrics.heads_degraded("local", degraded=True)
+
     assert observed("bloom_false_positives_total", chain="local") == 1.0
+    assert observed("rpc_hedges_total", chain="local", outcome="won") == 1.0
+    assert observed("rpc_rate_limited_total", chain="local", provider="http://127.0.0.1:8545") == 1.0
+    assert observed("heads_degraded", chain="local") == 1.0
 
 
 def test_groups_are_timed() -> None:
