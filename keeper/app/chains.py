@@ -270,7 +270,11 @@ def signers_of(config: RunConfig, chain_id: int) -> tuple[str, ...]:
     """Return the signers that strategies use on a chain."""
     chain_of = {venue.name: venue.chain_id for venue in config.venues}
     used = [
-        strategy.signer for strategy in config.strategies for venue in strategy.venues if chain_of[venue] == chain_id
+        signer
+        for strategy in config.strategies
+        for venue in strategy.venues
+        if chain_of[venue] == chain_id
+        for signer in strategy.signers
     ]
     return tuple(dict.fromkeys(used))
 

@@ -73,7 +73,8 @@ def _strategies(settings: Settings) -> list[PartialLiquidationSpec]:
         PartialLiquidationSpec(
             name="partial_liquidation",
             venues=chosen.venues,
-            signer=chosen.signer,
+            signer=chosen.all_signers[0],
+            more_signers=chosen.all_signers[1:],
             objective=chosen.objective,
             target_health=Wad(_scaled(chosen.target_health, WAD)),
             slippage_bps={token: Bps(bps) for token, bps in chosen.slippage_bps.items()},
@@ -91,6 +92,11 @@ def _limits(limits: LimitSettings) -> Limits:
         spend_base_per_intent_max=BaseAmount(_scaled(limits.spend_usd_per_intent_max, USD_BASE)),
         attempts_per_account_max=limits.attempts_per_account_max,
         head_age_seconds_max=limits.head_age_seconds_max,
+        reverts_per_venue_max=limits.reverts_per_venue_max,
+        breaker_window_blocks=limits.breaker_window_blocks,
+        breaker_pause_blocks=limits.breaker_pause_blocks,
+        gas_wei_per_hour_max=Wei(_scaled(limits.gas_native_per_hour_max, WAD)),
+        decision_ttl_blocks=limits.decision_ttl_blocks,
     )
 
 

@@ -66,7 +66,7 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True):
 class Intent(msgspec.Struct, frozen=True, array_like=True):
     """An admitted proposal, or an allowance it needs. ``intent_id`` is derived from its content.
 
-    ``gas_price_wei_max`` is the ceiling its fees may be bumped to.
+    ``gas_price_wei_max`` is the ceiling its fees may be bumped to, ``gas`` what it is expected to take.
     """
 
     intent_id: Hash32
@@ -84,6 +84,7 @@ class Intent(msgspec.Struct, frozen=True, array_like=True):
     gas_price_wei_max: Wei
     admitted_at_block: int
     valid_until_block: int
+    gas: int = 0
 
 
 class HealthChanged(Decision, frozen=True, tag="HealthChanged/1"):
@@ -151,6 +152,14 @@ class AuditAgreed(Decision, frozen=True, tag="AuditAgreed/1"):
     block_number: int
 
 
+class VenuePaused(Decision, frozen=True, tag="VenuePaused/1"):
+    """Too many transactions reverted at a venue: nothing is admitted there up to and with block ``until_block``."""
+
+    venue: str
+    reason: str
+    until_block: int
+
+
 AnyDecision = (
     HealthChanged
     | ProposalRefused
@@ -158,6 +167,7 @@ AnyDecision = (
     | IntentAdvanced
     | LiquidationObserved
     | SignerHalted
+    | VenuePaused
     | AuditFailed
     | AuditAgreed
 )

@@ -201,7 +201,8 @@ class KillSwitchChanged(Fact, frozen=True, tag="KillSwitchChanged/1"):
 class SignerRead(Fact, frozen=True, tag="SignerRead/1"):
     """A signer's account at one block: native balance, mined transaction count, token holdings.
 
-    ``priority_fee_wei`` is what the node suggests to offer beside the base fee.
+    ``priority_fee_wei`` is what the node suggests to offer beside the base fee. ``pending_nonce`` is the highest count
+    that any provider gave for the account, with what waits in its pool; ``None`` when none keeps a pool.
     """
 
     chain_id: int
@@ -212,6 +213,15 @@ class SignerRead(Fact, frozen=True, tag="SignerRead/1"):
     nonce: int
     holdings: tuple[Holding, ...]
     priority_fee_wei: Wei = Wei(0)
+    pending_nonce: int | None = None
+
+
+class SignerReleased(Fact, frozen=True, tag="SignerReleased/1"):
+    """The operator has looked into a halt and lifts it: every nonce below ``nonce`` is spent, whoever spent it."""
+
+    signer: str
+    chain_id: int
+    nonce: int
 
 
 class RevertReason(msgspec.Struct, frozen=True, array_like=True):
@@ -314,6 +324,7 @@ AnyFact = (
     | ClockTicked
     | KillSwitchChanged
     | SignerRead
+    | SignerReleased
     | PreflightSeen
     | AttemptPrepared
     | AttemptSent

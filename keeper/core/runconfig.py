@@ -62,7 +62,7 @@ class PartialLiquidationSpec(msgspec.Struct, frozen=True, kw_only=True, tag="par
 
     ``slippage_bps`` (by collateral token, else ``slippage_bps_default``) is what selling the seized collateral is
     assumed to cost. A slice that would leave less than ``dust_base`` of the debt takes all that the close factor
-    allows.
+    allows. ``more_signers`` act after ``signer``, in their order, on what it has no room or no means for.
     """
 
     name: str
@@ -73,10 +73,21 @@ class PartialLiquidationSpec(msgspec.Struct, frozen=True, kw_only=True, tag="par
     slippage_bps: dict[str, Bps]
     slippage_bps_default: Bps
     dust_base: BaseAmount
+    more_signers: tuple[str, ...] = ()
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """All signers, first choice first."""
+        return (self.signer, *self.more_signers)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The policy gate's limits; base amounts are USD, 1e-8."""
+    """The policy gate's limits; base amounts are USD, 1e-8.
+
+    A venue is paused for ``breaker_pause_blocks`` when ``reverts_per_venue_max`` transactions reverted within
+    ``breaker_window_blocks`` with no success between. What is unsigned ``decision_ttl_blocks`` after it was decided is
+    dropped. ``gas_wei_per_hour_max`` is of each signer.
+    """
 
     profit_base_min: BaseAmount
     gas_price_wei_max: Wei
@@ -84,6 +95,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     spend_base_per_intent_max: BaseAmount
     attempts_per_account_max: int
     head_age_seconds_max: int
+    reverts_per_venue_max: int = 5
+    breaker_window_blocks: int = 50
+    breaker_pause_blocks: int = 50
+    gas_wei_per_hour_max: Wei = Wei(5 * 10**18)
+    decision_ttl_blocks: int = 2
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,9 @@ from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount
 from keeper.core.venue import Epoch, Ledger
 from keeper.engine.gas import price_wei_borne
 
+APPROVAL_GAS = 60_000
+"""What an ``approve`` takes, and a little more."""
+
 
 def liquidation_intent(
     proposal: Proposal,
@@ -52,6 +55,7 @@ def liquidation_intent(
         gas_price_wei_max=price_wei_borne(headroom, ledger.liquidation_gas, native_base, limits.gas_price_wei_max),
         admitted_at_block=head_number,
         valid_until_block=head_number + signer.valid_for_blocks,
+        gas=ledger.liquidation_gas,
     )
 
 
@@ -79,6 +83,7 @@ def approval_intent(token: Address, ledger: Ledger, signer: SignerSpec, limits: 
         gas_price_wei_max=limits.gas_price_wei_max,
         admitted_at_block=head_number,
         valid_until_block=head_number + signer.valid_for_blocks,
+        gas=APPROVAL_GAS,
     )
 
 

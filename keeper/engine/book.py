@@ -7,6 +7,7 @@ The book is a fold over facts and asserts in production (numbers as in the relia
   venue's own health check need not refuse the second when prices fell on, so the lane cancels all but the youngest.
 * I5: both fees of a replacement up by at least 12.5 %, and never above the ceiling that the intent's profit bears.
 * I6: terminal states only at finality (except for what was never signed).
+* I8: a mined or pending count ahead of every slot halts the signer.
 
 Ended intents leave the book at once. The ids, states and slots of the newest :data:`ENDED_KEPT_MAX` stay known, for
 facts that were under way and so that an id is not admitted twice. They are counted and not measured in blocks, because
@@ -15,13 +16,22 @@ finality may jump over thousands at once.
 
 from __future__ import annotations
 
-import msgspec
-
 from keeper.core.decisions import Intent, IntentAdvanced, IntentState, SignerHalted
 from keeper.core.errors import InvariantBroken, invariant
-from keeper.core.facts import AttemptPrepared, AttemptSent, IntentDropped, PreflightSeen, ReceiptSeen, SignerRead
+from keeper.core.facts import (
+    AttemptPrepared,
+    AttemptSent,
+    IntentDropped,
+    PreflightSeen,
+    ReceiptSeen,
+    SignerRead,
+    SignerReleased,
+)
 from keeper.core.ids import Address, Hash32, to_hex
 from keeper.core.units import TokenAmount
+from keeper.engine.book_state import BookState, Ended
+from keeper.engine.breaker import Breakers, Revert
+from keeper.engine.gas_budget import GasBooking, GasWindow
 from keeper.engine.intents import (
     FINAL_EVENT,
     TERMINAL,
@@ -35,32 +45,14 @@ from keeper.engine.intents import (
     check_replacement,
     subject_of,
 )
-from keeper.engine.slots import RECEIPT_GRACE_BLOCKS, Slots
-from keeper.engine.spend import Charge, SpendWindow
-from keeper.engine.tries import Tries, TriesBySubject
+from keeper.engine.slots import Slots
+from keeper.engine.spend import SpendWindow
+from keeper.engine.tries import TriesBySubject
 
 ENDED_KEPT_MAX = 1024
+RELEASE = "find out who signed it, then start once with --release-signer"
 
 BookDecision = IntentAdvanced | SignerHalted
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """What stays known of an intent that has ended."""
-
-    intent_id: Hash32
-    state: IntentState
-    nonce: int | None
-
-
-class BookState(msgspec.Struct, frozen=True):
-    """The whole book in canonical order, for snapshots."""
-
-    tracked: list[TrackedIntent]
-    ended: list[Ended]
-    slots: list[Slots]
-    halted: list[tuple[str, str]]
-    tries: list[Tries]
-    charges: list[Charge]
 
 
 class IntentBook:
@@ -74,6 +66,8 @@ class IntentBook:
         self._by_tx: dict[Hash32, Hash32] = {}
         self.tries = TriesBySubject()
         self.spend = SpendWindow()
+        self.breakers = Breakers()
+        self.gas = GasWindow()
 
     def tracked(self, intent_id: Hash32) -> TrackedIntent | None:
         """Return an intent that has not ended."""
@@ -181,7 +175,7 @@ class IntentBook:
         tracked = self._find(fact.intent_id)
         if tracked is None:
             return []
-        sent = _sent(tracked, fact.tx_hash)
+        sent = tracked.sent_as(fact.tx_hash)
         sent.answer = fact.answer
         event = {"accepted": Event.ACCEPTED, "unknown": Event.UNANSWERED}.get(fact.answer)
         if event is None or sent is not tracked.sent[-1]:
@@ -216,19 +210,21 @@ class IntentBook:
         tracked = self._tracked[intent_id]
         return intent_id, self._advance(tracked, Event.INCLUDED, f"liquidated in block {block_number}", inclusion)
 
-    def receipt(self, fact: ReceiptSeen) -> list[IntentAdvanced]:
+    def receipt(self, fact: ReceiptSeen, elapsed_ms: int) -> list[IntentAdvanced]:
         """Take a receipt of an attempt in a canonical block. A second story, about another attempt, is ignored."""
         tracked = self._find(fact.intent_id)
         if tracked is None:
             return []
-        attempt = _sent(tracked, fact.tx_hash).attempt
+        attempt = tracked.sent_as(fact.tx_hash).attempt
         held = tracked.inclusion
         if held is not None and held.tx_hash != fact.tx_hash:
             return []
-        outcome = _receipt_outcome(tracked, fact, attempt)
+        outcome = tracked.outcome_of(fact)
         inclusion = Inclusion(
             fact.tx_hash, fact.block_number, fact.block_hash, outcome, fact.gas_used, fact.gas_price_wei
         )
+        cost = fact.gas_price_wei * fact.gas_used
+        self.gas.book(GasBooking(elapsed_ms, tracked.intent.signer, fact.intent_id, cost))
         why = f": {fact.revert.name}" if fact.revert is not None else ""
         reason = f"{attempt.kind} in block {fact.block_number}, {outcome.value}{why}"
         return self._advance(tracked, Event.INCLUDED, reason, inclusion)
@@ -240,6 +236,7 @@ class IntentBook:
             if tracked.nonce_passed_at is not None and tracked.nonce_passed_at >= number:
                 tracked.nonce_passed_at = None
             if tracked.inclusion is not None and tracked.inclusion.block_number >= number:
+                self.gas.take_back(tracked.intent.intent_id)
                 advanced += self._advance(tracked, Event.REORGED, f"block {number} was reverted")
         return advanced
 
@@ -256,21 +253,27 @@ class IntentBook:
             if tracked.inclusion is not None and tracked.inclusion.block_number <= finalized_number:
                 number = tracked.inclusion.block_number
                 decisions += self._advance(tracked, FINAL_EVENT[tracked.inclusion.outcome], f"block {number} is final")
-            elif _lost_slot(tracked, finalized_number, tip_number):
+            elif tracked.has_lost_slot(finalized_number, tip_number):
                 reason = f"nonce {tracked.nonce} was used by a transaction that is not ours"
                 decisions += self._advance(tracked, Event.SLOT_TAKEN, reason)
-                decisions += self._halt(tracked.intent.signer, reason)
+                if (tracked.nonce or 0) >= self._lane_slots(chain_id, tracked.intent.signer).released:
+                    decisions += self._halt(tracked.intent.signer, reason)
         return decisions
 
     def read_signer(self, fact: SignerRead) -> list[SignerHalted]:
         """Compare the chain's mined count with the slots."""
-        known = self._lane_slots(fact.chain_id, fact.signer).read(fact.nonce)
+        ahead = self._lane_slots(fact.chain_id, fact.signer).read(fact.nonce, fact.pending_nonce)
         for tracked in self.unmined(fact.chain_id, fact.signer):
             if tracked.nonce is None or tracked.nonce >= fact.nonce:
                 tracked.nonce_passed_at = None
             elif tracked.nonce_passed_at is None:
                 tracked.nonce_passed_at = fact.block_number
-        return [] if known else self._halt(fact.signer, "foreign transaction or lost journal")
+        return [] if ahead is None else self._halt(fact.signer, f"foreign transaction or lost journal: {ahead}")
+
+    def release(self, fact: SignerReleased) -> None:
+        """Lift a halt: slots go on from the chain's count. What is below it and unmined ends as lost, at finality."""
+        self._halted.pop(fact.signer, None)
+        self._lane_slots(fact.chain_id, fact.signer).release(fact.nonce)
 
     def restart(self) -> list[IntentAdvanced]:
         """Begin a new run: what was never signed is given up and decided again at the new head.
@@ -283,6 +286,7 @@ class IntentBook:
             tracked.nonce_passed_at = None
             if tracked.state is IntentState.ADMITTED:
                 advanced += self._advance(tracked, Event.DROPPED, "restarted")
+        self.breakers.reset()
         for slots in self._slots.values():
             slots.restart()
         used = [slots.signer for slots in self._slots.values() if slots.highest is not None]
@@ -298,6 +302,8 @@ class IntentBook:
             halted=sorted(self._halted.items()),
             tries=self.tries.entries(),
             charges=self.spend.charges,
+            breakers=self.breakers.entries(),
+            gas=self.gas.bookings,
         )
 
     @classmethod
@@ -313,6 +319,8 @@ class IntentBook:
         }
         book.tries = TriesBySubject(state.tries)
         book.spend = SpendWindow(state.charges)
+        book.breakers = Breakers(state.breakers)
+        book.gas = GasWindow(state.gas)
         return book
 
     def _find(self, intent_id: Hash32, nonce: int | None = None) -> TrackedIntent | None:
@@ -347,12 +355,23 @@ class IntentBook:
         """Keep the retry budget, the spend window and the set of open intents in step with one intent."""
         after = tracked.failure
         self.tries.replace(tracked.subject, before, after)
+        self._count_revert(tracked, before)
         if (before is None) is not (after is None):
             self.spend.release(tracked.intent.intent_id, released=after is not None)
         if tracked.inclusion is not None and tracked.inclusion.outcome is Outcome.EFFECT:
             self.tries.forgive(tracked.subject)
+            if tracked.intent.kind == "liquidation":
+                self.breakers.succeeded(tracked.intent.venue)
         if tracked.state in TERMINAL:
             self._end(tracked)
+
+    def _count_revert(self, tracked: TrackedIntent, before: Failure | None) -> None:
+        """Keep the venue's breaker in step with one intent."""
+        after, intent = tracked.failure, tracked.intent
+        if after is Failure.REVERTED and before is not after and tracked.inclusion is not None:
+            self.breakers.reverted(intent.venue, Revert(intent.intent_id, tracked.inclusion.block_number))
+        elif before is Failure.REVERTED and after is not before:
+            self.breakers.take_back(intent.venue, intent.intent_id)
 
     def _end(self, tracked: TrackedIntent) -> None:
         intent_id = tracked.intent.intent_id
@@ -366,32 +385,8 @@ class IntentBook:
     def _halt(self, signer: str, reason: str) -> list[SignerHalted]:
         if signer in self._halted:
             return []
-        self._halted[signer] = reason
-        return [SignerHalted(signer, reason)]
-
-
-def _lost_slot(tracked: TrackedIntent, finalized_number: int, tip_number: int) -> bool:
-    passed_at = tracked.nonce_passed_at
-    if passed_at is None or not tracked.is_unmined:
-        return False
-    return passed_at <= finalized_number and tip_number >= passed_at + RECEIPT_GRACE_BLOCKS
-
-
-def _sent(tracked: TrackedIntent, tx_hash: Hash32) -> Sent:
-    for sent in tracked.sent:
-        if sent.attempt.tx_hash == tx_hash:
-            return sent
-    raise _broken(tracked.intent.intent_id, f"has no attempt {to_hex(tx_hash)}")
-
-
-def _receipt_outcome(tracked: TrackedIntent, fact: ReceiptSeen, attempt: AttemptPrepared) -> Outcome:
-    """Tell what a mined attempt did. A liquidation's effect is the venue's event, which its block brought before."""
-    if attempt.kind == "cancel":
-        return Outcome.CANCEL
-    if tracked.intent.kind == "approval" and fact.succeeded:
-        return Outcome.EFFECT
-    held = tracked.inclusion
-    return held.outcome if held is not None else Outcome.NO_EFFECT
+        self._halted[signer] = f"{reason}; {RELEASE}"
+        return [SignerHalted(signer, self._halted[signer])]
 
 
 def _broken(intent_id: Hash32, reason: str) -> InvariantBroken:

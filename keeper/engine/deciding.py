@@ -12,10 +12,11 @@ from keeper.core.decisions import AnyDecision, Intent, IntentAdmitted, Proposal,
 from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address
-from keeper.core.runconfig import PartialLiquidationSpec
+from keeper.core.runconfig import PartialLiquidationSpec, SignerSpec
 from keeper.core.venue import AccountMargin, Ledger
 from keeper.engine.admission import approval_intent, liquidation_intent
 from keeper.engine.gas import gas_price_wei, native_price_base
+from keeper.engine.intents import Subject
 from keeper.engine.policy import Case, Refusal, in_flight_max, refuse
 from keeper.engine.refusals import RefusedPlan
 from keeper.engine.state import EngineState
@@ -47,63 +48,78 @@ class Head:
         return decisions
 
     def _allow(self, spec: PartialLiquidationSpec) -> list[AnyDecision]:
-        """Ask for the allowances that the signer's holdings will need."""
-        wallet = self._wallet(spec)
+        """Ask for the allowances that the signers' holdings will need."""
+        return [decision for signer in self._signers(spec) for decision in self._allow_to(spec, signer)]
+
+    def _allow_to(self, spec: PartialLiquidationSpec, signer: SignerSpec) -> list[AnyDecision]:
+        wallet = self._wallet(signer)
         if wallet is None:
             return []
-        signer = self._state.signer_spec(spec.signer)
         decisions: list[AnyDecision] = []
         for ledger in self._venues(spec):
             for token in ledger.tokens():
                 if _needs_allowance(wallet, token, ledger.spender):
                     intent = approval_intent(token, ledger, signer, self._state.run.limits, self._header.number)
-                    if self._admit(intent, None, spec, ledger) is None:
+                    if self._admit(intent, None, signer, ledger) is None:
                         decisions.append(IntentAdmitted(intent, None))
         return decisions
 
     def _consult(self, spec: PartialLiquidationSpec, decide: Decide) -> list[AnyDecision]:
-        """Run one strategy over this chain's accounts at risk, worst first, until the signer has no room left.
+        """Run one strategy over this chain's accounts at risk, worst first, until no signer has room left.
+
+        Each signer in its turn is offered what those before it did not take, sized by its own inventory. A refusal is
+        that of the first signer, and stands only if no other takes the account.
 
         Sizing a slice takes a thousand times as long as passing an account over, and in a crash there may be a thousand
         accounts: those that have an intent under way are not sized again, and those for which there is no room wait for
         the next head, which would size them anew anyway.
         """
-        ledgers = self._venues(spec)
+        decisions: list[AnyDecision] = []
+        refused: dict[Subject, tuple[Proposal, Refusal]] = {}
+        for signer in self._signers(spec):
+            at_risk = self._at_risk(spec)
+            for proposal in decide(self._view(signer), at_risk, spec) if at_risk else ():
+                subject = (proposal.venue, proposal.account)
+                verdict = self._weigh(proposal, signer)
+                if isinstance(verdict, IntentAdmitted):
+                    decisions.append(verdict)
+                    refused.pop(subject, None)
+                    continue
+                refused.setdefault(subject, (proposal, verdict))
+                if verdict.reason == in_flight_max.__name__:
+                    break
+        return decisions + self._refusals(spec, refused)
+
+    def _at_risk(self, spec: PartialLiquidationSpec) -> list[AccountMargin]:
+        """Return the accounts at risk that have no intent under way, worst first."""
         under_way = self._state.intents.unmined_subjects()
         at_risk = [
             margin
-            for ledger in ledgers
+            for ledger in self._venues(spec)
             for margin in self._state.health.at_risk(ledger.name)
             if (margin.venue, margin.account) not in under_way
         ]
-        decisions: list[AnyDecision] = []
-        refused: list[RefusedPlan] = []
-        if at_risk:
-            for proposal in decide(self._view(spec), sorted(at_risk, key=_worst_first), spec):
-                decisions += self._weigh(proposal, spec, refused)
-                if refused and refused[-1].reason == in_flight_max.__name__:
-                    break
-        self._state.refusals.end_round(spec.name, tuple(ledger.name for ledger in ledgers), refused)
-        return decisions
+        return sorted(at_risk, key=_worst_first)
 
-    def _weigh(self, proposal: Proposal, spec: PartialLiquidationSpec, refused: list[RefusedPlan]) -> list[AnyDecision]:
+    def _refusals(
+        self, spec: PartialLiquidationSpec, refused: Mapping[Subject, tuple[Proposal, Refusal]]
+    ) -> list[AnyDecision]:
+        """Record what is refused now and was not, or for another reason."""
+        plans = [RefusedPlan.of(proposal, refusal.reason) for proposal, refusal in refused.values()]
+        new = [self._state.refusals.is_new(plan) for plan in plans]
+        self._state.refusals.end_round(spec.name, tuple(ledger.name for ledger in self._venues(spec)), plans)
+        return [ProposalRefused(one[0], *one[1]) for one, is_new in zip(refused.values(), new, strict=True) if is_new]
+
+    def _weigh(self, proposal: Proposal, signer: SignerSpec) -> IntentAdmitted | Refusal:
         ledger = self._ledgers[proposal.venue]
         failed = self._state.intents.tries.of((proposal.venue, proposal.account)).total
-        signer = self._state.signer_spec(spec.signer)
         native_base = native_price_base(self._chain, ledger)
         intent = liquidation_intent(
             proposal, ledger, signer, self._state.run.limits, self._header.number, failed, native_base
         )
-        refusal = self._admit(intent, proposal, spec, ledger)
-        if refusal is None:
-            return [IntentAdmitted(intent, proposal)]
-        plan = RefusedPlan.of(proposal, refusal.reason)
-        refused.append(plan)
-        return [ProposalRefused(proposal, *refusal)] if self._state.refusals.is_new(plan) else []
+        return self._admit(intent, proposal, signer, ledger) or IntentAdmitted(intent, proposal)
 
-    def _admit(
-        self, intent: Intent, proposal: Proposal | None, spec: PartialLiquidationSpec, ledger: Ledger
-    ) -> Refusal | None:
+    def _admit(self, intent: Intent, proposal: Proposal | None, signer: SignerSpec, ledger: Ledger) -> Refusal | None:
         """Put an intent through the gate, and into the book when it passes."""
         state = self._state
         refusal = refuse(
@@ -113,11 +129,11 @@ class Head:
                 live=state.run.live,
                 kill_switch_armed=state.kill_switch_armed,
                 limits=state.run.limits,
-                signer=state.signer_spec(spec.signer),
-                wallet=self._wallet(spec),
+                signer=signer,
+                wallet=self._wallet(signer),
                 ledger=ledger,
                 head=self._header,
-                gas_price=gas_price_wei(self._header, self._wallet(spec)),
+                gas_price=gas_price_wei(self._header, self._wallet(signer)),
                 native_base=native_price_base(self._chain, ledger),
                 clock=state.clock,
                 book=state.intents,
@@ -127,20 +143,23 @@ class Head:
             state.intents.admit(intent, state.clock.elapsed_ms)
         return refusal
 
-    def _view(self, spec: PartialLiquidationSpec) -> HeadView:
+    def _view(self, signer: SignerSpec) -> HeadView:
         state = self._state
         return HeadView(
             self._chain,
             self._header,
             self._ledgers,
             state.intents,
-            self._wallet(spec),
+            self._wallet(signer),
             state.run.limits.spend_base_per_intent_max,
             live=state.run.live,
         )
 
-    def _wallet(self, spec: PartialLiquidationSpec) -> SignerRead | None:
-        return self._state.wallets.get((self._chain.chain_id, spec.signer))
+    def _wallet(self, signer: SignerSpec) -> SignerRead | None:
+        return self._state.wallets.get((self._chain.chain_id, signer.name))
+
+    def _signers(self, spec: PartialLiquidationSpec) -> list[SignerSpec]:
+        return [self._state.signer_spec(name) for name in spec.signers]
 
     def _venues(self, spec: PartialLiquidationSpec) -> list[Ledger]:
         return [ledger for name, ledger in self._ledgers.items() if name in spec.venues]

@@ -26,7 +26,7 @@ import msgspec
 
 from keeper.core.decisions import Intent, IntentAdvanced, IntentState
 from keeper.core.errors import invariant
-from keeper.core.facts import AttemptPrepared
+from keeper.core.facts import AttemptPrepared, ReceiptSeen
 from keeper.core.ids import Address, Hash32, to_hex
 from keeper.core.units import Wei
 
@@ -83,6 +83,9 @@ TERMINAL = (_S.FINAL_SUCCESS, _S.FINAL_REVERTED, _S.FINAL_CANCELLED, _S.ABANDONE
 
 UNMINED = (_S.ADMITTED, _S.PREPARED, _S.BROADCAST, _S.SEND_UNKNOWN)
 """The states in which an intent still waits for a block."""
+
+RECEIPT_GRACE_BLOCKS = 16
+"""How long after a passed nonce the lane may look for a receipt before the slot counts as lost."""
 
 Subject = tuple[str, Address]
 """What at most one unmined intent may concern: (venue, account), or (venue, token) for an allowance."""
@@ -196,6 +199,31 @@ class TrackedIntent(msgspec.Struct):
         if held is None or held.outcome is not Outcome.EFFECT or held.block_number < block_number:
             return False
         return self.intent.kind == "liquidation"
+
+    def sent_as(self, tx_hash: Hash32) -> Sent:
+        """Return the attempt with a hash.
+
+        Raises:
+            InvariantBroken: there is none.
+        """
+        found = [sent for sent in self.sent if sent.attempt.tx_hash == tx_hash]
+        invariant(found, f"intent {to_hex(self.intent.intent_id)}", f"has no attempt {to_hex(tx_hash)}")
+        return found[0]
+
+    def outcome_of(self, receipt: ReceiptSeen) -> Outcome:
+        """Tell what a mined attempt did. A liquidation's effect is the venue's event, which came with its block."""
+        if self.sent_as(receipt.tx_hash).attempt.kind == "cancel":
+            return Outcome.CANCEL
+        if self.intent.kind == "approval" and receipt.succeeded:
+            return Outcome.EFFECT
+        return self.inclusion.outcome if self.inclusion is not None else Outcome.NO_EFFECT
+
+    def has_lost_slot(self, finalized_number: int, tip_number: int) -> bool:
+        """Tell whether its nonce is spent, finally, and the lane had its time to find a receipt."""
+        passed_at = self.nonce_passed_at
+        if passed_at is None or not self.is_unmined:
+            return False
+        return passed_at <= finalized_number and tip_number >= passed_at + RECEIPT_GRACE_BLOCKS
 
     def advance(self, event: Event, reason: str) -> list[IntentAdvanced]:
         """Move along the table.

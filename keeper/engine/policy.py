@@ -20,6 +20,7 @@ from keeper.core.units import BaseAmount, TokenAmount, Wei
 from keeper.core.venue import Ledger
 from keeper.engine.book import IntentBook
 from keeper.engine.clock import EngineClock
+from keeper.engine.gas_budget import reserved_wei
 from keeper.engine.intents import subject_of
 from keeper.engine.view import free_inventory, holding_of
 
@@ -87,6 +88,12 @@ def head_stale(case: Case) -> str | None:
     return None
 
 
+def venue_paused(case: Case) -> str | None:
+    """A venue whose transactions reverted one after the other rests for a while."""
+    until = case.book.breakers.paused_until(case.intent.venue)
+    return None if case.head.number > until else f"up to block {until}"
+
+
 def target_not_allowed(case: Case) -> str | None:
     """A liquidation may call the venue's own pool, an allowance one of its tokens; nothing else is ever called."""
     allowed = case.ledger.tokens() if case.intent.kind == "approval" else (case.ledger.spender,)
@@ -150,6 +157,25 @@ def spend_per_hour(case: Case) -> str | None:
     return None
 
 
+def gas_budget(case: Case) -> str | None:
+    """A signer's gas of an hour, with the most that is in flight, must stay within the operator's budget."""
+    unmined = case.book.unmined(case.intent.chain_id, case.signer.name)
+    spent = case.book.gas.spent(case.signer.name, case.clock.elapsed_ms)
+    total = spent + reserved_wei(unmined, case.gas_price) + case.gas_price * case.intent.gas
+    if total > case.limits.gas_wei_per_hour_max:
+        return f"{total} wei is above {case.limits.gas_wei_per_hour_max}"
+    return None
+
+
+def gas_unfunded(case: Case) -> str | None:
+    """The signer must be able to pay for all that is in flight at its worst, and for this."""
+    unmined = case.book.unmined(case.intent.chain_id, case.signer.name)
+    total = reserved_wei(unmined, case.gas_price) + case.gas_price * case.intent.gas
+    if case.wallet is None or total <= case.wallet.balance_wei:
+        return None
+    return f"{total} wei may be needed, {case.wallet.balance_wei} are there"
+
+
 def inventory_short(case: Case) -> str | None:
     """The signer must hold what is repaid, beyond what intents in flight have reserved."""
     spend = case.intent.spend
@@ -171,9 +197,14 @@ def allowance_short(case: Case) -> str | None:
 
 
 def in_flight_max(case: Case) -> str | None:
-    """A signer has a limited number of unmined transactions, so that one stuck nonce blocks few."""
-    count = len(case.book.unmined(case.intent.chain_id, case.signer.name))
-    return None if count < case.signer.in_flight_max else f"{count} intents are unmined"
+    """A signer has a limited number of unmined transactions, so that one stuck nonce blocks few.
+
+    Allowances have as many places of their own: a cold start in a crash asks for one for each token, and none of the
+    slices that need no new one must wait for them.
+    """
+    unmined = case.book.unmined(case.intent.chain_id, case.signer.name)
+    count = sum(tracked.intent.kind == case.intent.kind for tracked in unmined)
+    return None if count < case.signer.in_flight_max else f"{count} intents of its kind are unmined"
 
 
 RULES: tuple[Rule, ...] = (
@@ -182,6 +213,7 @@ RULES: tuple[Rule, ...] = (
     signer_halted,
     signer_balance_low,
     head_stale,
+    venue_paused,
     target_not_allowed,
     account_has_open_intent,
     duplicate_intent,
@@ -191,6 +223,8 @@ RULES: tuple[Rule, ...] = (
     profit_below_min,
     spend_per_intent,
     spend_per_hour,
+    gas_budget,
+    gas_unfunded,
     inventory_short,
     allowance_short,
     in_flight_max,

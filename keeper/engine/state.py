@@ -16,13 +16,14 @@ from keeper.core.facts import SignerRead
 from keeper.core.ids import Address
 from keeper.core.runconfig import ChainSpec, RunConfig, SignerSpec, VenueSpec
 from keeper.core.venue import AccountMargin, Ledger
-from keeper.engine.book import BookState, IntentBook
+from keeper.engine.book import IntentBook
+from keeper.engine.book_state import BookState
 from keeper.engine.chain_state import ChainState
 from keeper.engine.clock import EngineClock
 from keeper.engine.health import HealthMap
 from keeper.engine.refusals import RefusalMemory, RefusedPlan
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 """Raised whenever the same facts would give another state or other decisions."""
 
 OpenLedger = Callable[[VenueSpec], Ledger]

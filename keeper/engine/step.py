@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from keeper.core.decisions import AnyDecision, AuditAgreed, AuditFailed, HealthChanged, LiquidationObserved
+from keeper.core.decisions import AnyDecision, AuditAgreed, AuditFailed, HealthChanged, LiquidationObserved, VenuePaused
 from keeper.core.errors import invariant
 from keeper.core.facts import (
     AccountsAudited,
@@ -40,6 +40,7 @@ from keeper.core.facts import (
     RunStopped,
     SettingsReloaded,
     SignerRead,
+    SignerReleased,
 )
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import Limits, RunConfig, SignerSpec
@@ -80,6 +81,7 @@ class Engine:
             ClockTicked: self._clock_ticked,
             KillSwitchChanged: self._kill_switch_changed,
             SignerRead: self._signer_read,
+            SignerReleased: self._signer_released,
             PreflightSeen: self._preflight_seen,
             AttemptPrepared: self._attempt_prepared,
             AttemptSent: self._attempt_sent,
@@ -342,6 +344,10 @@ class Engine:
         self._state.wallets[fact.chain_id, fact.signer] = fact
         return [*self._state.intents.read_signer(fact)]
 
+    def _signer_released(self, fact: SignerReleased) -> tuple[AnyDecision, ...]:
+        self._state.intents.release(fact)
+        return ()
+
     def _preflight_seen(self, fact: PreflightSeen) -> tuple[AnyDecision, ...]:
         self._state.intents.preflight(fact)
         return ()
@@ -359,11 +365,25 @@ class Engine:
         """Take a receipt if its block is ours; one of a block that we do not hold (yet) is seen again later."""
         tracked = self._state.intents.tracked(fact.intent_id)
         if tracked is None:
-            return [*self._state.intents.receipt(fact)]
+            return [*self._state.intents.receipt(fact, self._state.clock.elapsed_ms)]
         chain = self._state.chain(tracked.intent.chain_id)
         if not chain.is_canonical(fact.block_number, fact.block_hash):
             return []
-        decisions: list[AnyDecision] = [*self._state.intents.receipt(fact)]
+        decisions: list[AnyDecision] = [*self._state.intents.receipt(fact, self._state.clock.elapsed_ms)]
+        decisions += self._trip(tracked.intent.venue, chain.tip_number)
         if fact.block_number <= chain.finalized_number:
             decisions += self._state.intents.finalize(chain.chain_id, chain.finalized_number, chain.tip_number)
         return decisions
+
+    def _trip(self, venue: str, tip_number: int) -> list[VenuePaused]:
+        """Pause a venue when too many of its transactions have reverted."""
+        limits, breakers = self._state.run.limits, self._state.intents.breakers
+        count = breakers.trip(
+            venue,
+            tip_number,
+            reverts_max=limits.reverts_per_venue_max,
+            window_blocks=limits.breaker_window_blocks,
+            pause_blocks=limits.breaker_pause_blocks,
+        )
+        reason = f"{count} transactions reverted within {limits.breaker_window_blocks} blocks, with no success between"
+        return [VenuePaused(venue, reason, breakers.paused_until(venue))] if count else []

@@ -16,6 +16,7 @@ from keeper.core.decisions import (
     LiquidationObserved,
     ProposalRefused,
     SignerHalted,
+    VenuePaused,
 )
 from keeper.core.facts import (
     AccountsAudited,
@@ -36,6 +37,7 @@ from keeper.core.facts import (
     RunStopped,
     SettingsReloaded,
     SignerRead,
+    SignerReleased,
 )
 from keeper.core.ids import Hash32, to_hex
 from keeper.core.units import BaseAmount, Wad
@@ -185,6 +187,8 @@ _SUMMARIES: Mapping[type, Callable[[Any], str]] = MappingProxyType(
         IntentAdmitted: _admitted,
         IntentAdvanced: _advanced,
         LiquidationObserved: _observed,
+        SignerReleased: lambda fact: f"{fact.signer} goes on from nonce {fact.nonce} on chain {fact.chain_id}",
+        VenuePaused: lambda decision: f"{decision.venue} up to block {decision.until_block}: {decision.reason}",
         SignerHalted: lambda decision: f"{decision.signer}: {decision.reason}",
         AuditFailed: lambda decision: (
             f"{decision.venue} {to_hex(decision.account)} at block {decision.block_number}: "

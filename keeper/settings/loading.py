@@ -210,7 +210,12 @@ def _broken_references(settings: Settings) -> Iterator[_Problem]:
         path = ("strategies", "partial_liquidation")
         for venue_name in strategy.venues:
             yield from _reference((*path, "venues"), venue_name, "venues", settings.venues)
-        yield from _reference((*path, "signer"), strategy.signer, "signers", settings.signers)
+        if (strategy.signer is None) is (not strategy.signers):
+            reason = "give exactly one of signer and signers"
+            yield _Problem((*path, "signer"), None, reason, _how_to_write((*path, "signer")))
+        key = "signers" if strategy.signers else "signer"
+        for signer_name in strategy.all_signers:
+            yield from _reference((*path, key), signer_name, "signers", settings.signers)
 
 
 def _shared_chain_ids(settings: Settings) -> Iterator[_Problem]:

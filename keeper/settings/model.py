@@ -152,7 +152,10 @@ class PartialLiquidationSettings(Section):
     venues: Annotated[tuple[str, ...], PlainValidator(values.names)] = _key(
         "the venues it acts on", "list of names", '["aave"]'
     )
-    signer: str = _key("the signer that pays and receives", "name", '"main"')
+    signer: str | None = _key("the signer that pays and receives", "name", '"main"', None)
+    signers: Annotated[tuple[str, ...], PlainValidator(values.names)] = _key(
+        "the same, several: first choice first", "list of names", '["main", "second"]', ()
+    )
     objective: Literal["target-health", "max-profit"] = _key(
         "what a slice is sized for", "name", '"target-health"', "target-health"
     )
@@ -169,6 +172,11 @@ class PartialLiquidationSettings(Section):
         "the same for every other token", "bps", "50", 50
     )
     dust_usd: Usd = _key("a slice never leaves less debt than this", "USD", "50", Decimal(50))
+
+    @property
+    def all_signers(self) -> tuple[str, ...]:
+        """Return who signs, first choice first."""
+        return self.signers if self.signer is None else (self.signer,)
 
 
 class StrategySettings(Section):
@@ -191,7 +199,14 @@ class LimitSettings(Section):
     )
     spend_usd_per_intent_max: Usd = _key("repaid by one intent", "USD", "250_000", Decimal(250_000))
     attempts_per_account_max: Count = _key("failed intents before an account is left alone", "intents", "3", 3)
-    head_age_seconds_max: Count = _key("a head older than this decides nothing", "seconds", "30", 30)
+    head_age_seconds_max: Count = _key("on a head older than this nothing is decided or signed", "seconds", "30", 30)
+    decision_ttl_blocks: CountOrZero = _key("unsigned for longer than that, a decision is dropped", "blocks", "2", 2)
+    reverts_per_venue_max: Count = _key("reverts in a row that pause a venue", "transactions", "5", 5)
+    breaker_window_blocks: Count = _key("within how many blocks they count", "blocks", "50", 50)
+    breaker_pause_blocks: Count = _key("how long the venue then rests", "blocks", "50", 50)
+    gas_native_per_hour_max: Annotated[Decimal, PlainValidator(values.exact(18, above=0))] = _key(
+        "what each signer's gas of any hour may cost", "native coin", "0.5", Decimal(5)
+    )
     kill_switch_file: Annotated[Path | None, PlainValidator(values.path)] = _key(
         "while this file exists nothing is sent", "path", '"/run/keeper/STOP"', None
     )

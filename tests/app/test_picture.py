@@ -150,7 +150,8 @@ def test_the_signer_shows_what_it_holds(well: Sitter) -> None:
     (after,) = well.draw().signers
 
     assert (before.name, before.balance_wei, before.next_nonce, before.halted) == ("main", str(10**18), 0, None)
-    assert (after.balance_wei, after.halted) == ("7", "foreign transaction or lost journal")
+    assert after.balance_wei == "7"
+    assert str(after.halted).startswith("foreign transaction or lost journal")
 
 
 def test_an_intent_shows_its_newest_attempt(well: Sitter) -> None:

@@ -192,6 +192,8 @@ class History:
         allowance: int = UINT256_MAX,
         balance_wei: int = 10**18,
         block_number: int | None = None,
+        pending_nonce: int | None = None,
+        signer: str = "main",
     ) -> list[AnyDecision]:
         """Read the signer at the block that comes next."""
         tip = self.engine.chains[CHAIN].tip
@@ -199,7 +201,14 @@ class History:
         holdings = tuple(Holding(token, POOL, TokenAmount(balance), TokenAmount(allowance)) for token in TOKENS)
         return self.step(
             SignerRead(
-                CHAIN, "main", number, content_id("block", self.branch, number), Wei(balance_wei), nonce, holdings
+                CHAIN,
+                signer,
+                number,
+                content_id("block", self.branch, number),
+                Wei(balance_wei),
+                nonce,
+                holdings,
+                pending_nonce=pending_nonce,
             )
         )
 
@@ -215,7 +224,7 @@ class History:
         fact = AttemptPrepared(
             intent.intent_id,
             CHAIN,
-            "main",
+            intent.signer,
             nonce,
             attempt,
             kind,

@@ -25,7 +25,8 @@ from keeper.core.facts import (
 )
 from keeper.core.ids import Address, Hash32, content_id
 from keeper.core.units import TokenAmount, Wei
-from keeper.engine.book import ENDED_KEPT_MAX, BookState, IntentBook
+from keeper.engine.book import ENDED_KEPT_MAX, IntentBook
+from keeper.engine.book_state import BookState
 from keeper.engine.intents import UNMINED
 from tests.engine.history import CHAIN
 from tests.engine.test_intents import INTENT
@@ -118,7 +119,7 @@ class BookMachine(RuleBasedStateMachine):
             seen = ReceiptSeen(
                 attempt.intent_id, attempt.tx_hash, self.tip, content_id(self.tip), succeeded, 1, Wei(1), None
             )
-            assert self._feed(lambda book: book.receipt(seen))
+            assert self._feed(lambda book: book.receipt(seen, 0))
 
     @rule(data=st.data())
     def effect(self, data: st.DataObject) -> None:
@@ -272,7 +273,7 @@ def test_second_story_is_ignored() -> None:
     )
     book.prepare(second)
     book.effect(fact.tx_hash, 5, content_id(5))
-    book.receipt(ReceiptSeen(fact.intent_id, second.tx_hash, 5, content_id(5), False, 1, Wei(1), None))
+    book.receipt(ReceiptSeen(fact.intent_id, second.tx_hash, 5, content_id(5), False, 1, Wei(1), None), 0)
     tracked = book.tracked(fact.intent_id)
     assert tracked is not None
     assert tracked.inclusion is not None
@@ -292,5 +293,5 @@ def test_approval_that_succeeds_clears_its_failures() -> None:
     book.prepare(fact)
     subject = (approval.venue, approval.to)
     before = book.tries.of(subject).total
-    book.receipt(ReceiptSeen(fact.intent_id, fact.tx_hash, 5, content_id(5), True, 1, Wei(1), None))
+    book.receipt(ReceiptSeen(fact.intent_id, fact.tx_hash, 5, content_id(5), True, 1, Wei(1), None), 0)
     assert (before, book.tries.of(subject).total) == (1, 0)

@@ -21,8 +21,9 @@ from keeper.core.facts import (
 from keeper.core.ids import content_id
 from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount, Wei
 from keeper.core.venue import Status
+from keeper.engine.book import RELEASE
+from keeper.engine.intents import RECEIPT_GRACE_BLOCKS
 from keeper.engine.replay import replay
-from keeper.engine.slots import RECEIPT_GRACE_BLOCKS
 from tests.engine.history import (
     ALICE,
     BOB,
@@ -513,18 +514,25 @@ def test_dry_run_without_a_signer() -> None:
     assert refused(history.breach()) == ["dry_run"]
 
 
+@pytest.mark.fault(12)
 def test_foreign_transaction_halts(history: History) -> None:
     """A mined count above every slot halts the signer, once."""
     halts = [*history.read_signer(nonce=1), *history.read_signer(nonce=1)]
-    assert halts == [SignerHalted("main", "foreign transaction or lost journal")]
+    (halt,) = halts
+    assert isinstance(halt, SignerHalted)
+    assert halt.reason == (
+        "foreign transaction or lost journal: 1 transactions of its key are mined, and the journal knows of 0; "
+        "find out who signed it, then start once with --release-signer"
+    )
 
 
+@pytest.mark.fault(12)
 def test_halt_outlives_the_run(history: History) -> None:
     """A signer with slots stays halted until the operator has looked."""
     history.prepare(admitted(history.breach())[0], 0)
     history.read_signer(nonce=2)
     history.start()
-    assert history.engine.intents.halted("main") == "foreign transaction or lost journal"
+    assert str(history.engine.intents.halted("main")).startswith("foreign transaction or lost journal")
 
 
 def test_unused_signer_is_read_afresh(history: History) -> None:
@@ -544,20 +552,23 @@ def lose_slot(history: History, blocks: int) -> list[AnyDecision]:
     return history.finalize(3)
 
 
+@pytest.mark.fault(11)
 def test_slot_lost(history: History) -> None:
     """A slot that a foreign transaction took, finally and without our receipt, is lost, and the signer is halted."""
     decisions = lose_slot(history, RECEIPT_GRACE_BLOCKS + 1)
     assert moves(decisions) == [IntentState.SLOT_LOST]
     assert [decision for decision in decisions if isinstance(decision, SignerHalted)] == [
-        SignerHalted("main", "nonce 0 was used by a transaction that is not ours")
+        SignerHalted("main", f"nonce 0 was used by a transaction that is not ours; {RELEASE}")
     ]
 
 
+@pytest.mark.fault(10, 11)
 def test_slot_is_not_lost_early(history: History) -> None:
     """Before the lane had its time to find a receipt no slot counts as lost."""
     assert lose_slot(history, RECEIPT_GRACE_BLOCKS) == []
 
 
+@pytest.mark.fault(11)
 def test_slot_is_not_lost_before_finality(history: History) -> None:
     """However long ago a nonce was taken, the slot is not lost before that block is final."""
     history.prepare(admitted(history.breach())[0], 0)
@@ -567,6 +578,7 @@ def test_slot_is_not_lost_before_finality(history: History) -> None:
     assert history.finalize(2) == []
 
 
+@pytest.mark.fault(11, 13)
 def test_slot_is_not_lost_on_an_abandoned_branch(history: History) -> None:
     """A nonce taken in a block that was abandoned is not taken."""
     history.prepare(admitted(history.breach())[0], 0)
@@ -578,6 +590,7 @@ def test_slot_is_not_lost_on_an_abandoned_branch(history: History) -> None:
     assert history.finalize(3) == []
 
 
+@pytest.mark.fault(3, 10)
 def test_slot_is_not_lost_by_a_restart(history: History) -> None:
     """A new run observes taken nonces again, so that the lane looks for receipts first."""
     history.prepare(admitted(history.breach())[0], 0)

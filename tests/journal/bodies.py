@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from keeper.core.codec import AnyBody
-from keeper.core.decisions import AuditAgreed, AuditFailed, IntentAdvanced, IntentState, SignerHalted
+from keeper.core.decisions import AuditAgreed, AuditFailed, IntentAdvanced, IntentState, SignerHalted, VenuePaused
 from keeper.core.facts import (
     AccountsAudited,
     BackfilledBlock,
@@ -20,6 +20,7 @@ from keeper.core.facts import (
     RawLog,
     RepairedBlock,
     SignerRead,
+    SignerReleased,
 )
 from keeper.core.ids import ADDRESS_LENGTH, HASH_LENGTH, Address, Hash32
 from keeper.core.runconfig import Holding
@@ -58,6 +59,8 @@ ANY_BODY: st.SearchStrategy[AnyBody] = st.one_of(
         st.lists(_HOLDINGS, max_size=2).map(tuple),
     ),
     st.builds(SignerHalted, st.just("main"), st.text(max_size=40)),
+    st.builds(VenuePaused, st.just("aave"), st.text(max_size=40), _NUMBERS),
+    st.builds(SignerReleased, st.just("main"), _NUMBERS, _NUMBERS),
     st.builds(AuditFailed, st.just("aave"), _ADDRESSES, _NUMBERS, st.text(max_size=9), st.text(max_size=9)),
     st.builds(AuditAgreed, st.just("aave"), st.tuples(_ADDRESSES), _NUMBERS),
     st.builds(IntentAdvanced, _HASHES, st.sampled_from(IntentState), st.sampled_from(IntentState), st.text(max_size=9)),

@@ -7,7 +7,15 @@ import typing
 import pytest
 
 from keeper.core.codec import AnyBody
-from keeper.core.decisions import AnyDecision, AuditAgreed, AuditFailed, IntentState, ProposalRefused, SignerHalted
+from keeper.core.decisions import (
+    AnyDecision,
+    AuditAgreed,
+    AuditFailed,
+    IntentState,
+    ProposalRefused,
+    SignerHalted,
+    VenuePaused,
+)
 from keeper.core.facts import (
     AccountsAudited,
     AnyFact,
@@ -18,6 +26,7 @@ from keeper.core.facts import (
     RangeVerified,
     RunStopped,
     SettingsReloaded,
+    SignerReleased,
 )
 from keeper.core.ids import content_id, to_hex
 from keeper.core.units import BaseAmount, Wad
@@ -48,6 +57,8 @@ SAID: list[tuple[AnyBody, str]] = [
     ),
     (records.advanced(IntentState.MINED, IntentState.FINAL_SUCCESS), f"{INTENT} mined -> final_success ()"),
     (SignerHalted("main", "foreign transaction"), "main: foreign transaction"),
+    (VenuePaused("aave", "5 reverted", 9), "aave up to block 9: 5 reverted"),
+    (SignerReleased("main", 31337, 7), "main goes on from nonce 7 on chain 31337"),
     (RangeVerified(records.CHAIN_ID, 3, 9, content_id("digest"), ("a", "b")), "blocks 3 to 9 by a and b"),
     (LogsRepaired(records.CHAIN_ID, 3, (), "b", "a"), "from block 3 on by b, a had been wrong"),
     (LogsRepaired(records.CHAIN_ID, 3, (), "b", ""), "from block 3 on by b, nobody known had been wrong"),
