@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from keeper.app.failpoints import sending
 from keeper.chain.audit import Audit
 from keeper.chain.follower import Follower, FollowerOptions
 from keeper.chain.heads import HeadOptions, Heads, HeadSlot
@@ -31,6 +32,7 @@ from keeper.engine.step import Engine
 from keeper.execution.lane import Lane
 from keeper.execution.observer import SignerObserver
 from keeper.execution.signer import LocalSigner
+from keeper.journal.steps import Step, unwatched
 from keeper.observe.metrics import Metrics
 from keeper.settings import ChainSettings
 
@@ -241,8 +243,9 @@ def lanes(
     signers: dict[str, LocalSigner],
     followings: Sequence[Following],
     watched: Callable[[str], Pulse],
+    step: Step = unwatched,
 ) -> dict[tuple[int, str], Lane]:
-    """Build a lane for every signer on every chain that a strategy uses it on."""
+    """Build a lane for every signer on every chain that a strategy uses it on; ``step`` surrounds its sends."""
 
     def lane(each: Following, spec: SignerSpec) -> Lane:
         pulse = watched(f"lane {spec.name} on {each.spec.name}")
@@ -250,7 +253,7 @@ def lanes(
             chain_id=each.spec.chain_id,
             spec=spec,
             signer=signers[spec.name],
-            node=each.pool,
+            node=sending(each.pool, step),
             provider=each.pool.statistics()[0].name,
             recorder=_Progressing(recorder, pulse),
             engine=engine,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Never
@@ -19,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from keeper import __version__
 from keeper.app.chains import Following, check_code, following, lanes, provider_pool
 from keeper.app.clock import SystemClock
+from keeper.app.failpoints import failpoint_step
 from keeper.app.keys import Keys
 from keeper.app.picture import Picture
 from keeper.app.reload import check_reload
@@ -38,6 +40,7 @@ from keeper.engine.step import ENGINE_VERSION, Engine
 from keeper.execution.lane import Lane
 from keeper.journal.protocol import Journal
 from keeper.journal.recorder import JournalRecorder, Settled
+from keeper.journal.steps import Step
 from keeper.journal.urls import open_journal
 from keeper.observe.http import serving, web_app
 from keeper.observe.lines import summary
@@ -91,6 +94,7 @@ def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
 
 @asynccontextmanager
 async def _started(settings: Settings, keys: Keys, *, live: bool, reread: Reread) -> AsyncIterator[_Daemon]:
+    step = failpoint_step(os.environ)
     config = run_config(settings, live=live, signers=keys.addresses)
     clock = SystemClock()
     metrics = Metrics(CollectorRegistry())
@@ -101,10 +105,10 @@ async def _started(settings: Settings, keys: Keys, *, live: bool, reread: Reread
             chain_settings = settings.chains[spec.name]
             pools[spec.name] = await stack.enter_async_context(provider_pool(spec, chain_settings, clock, metrics))
             await check_code(pools[spec.name], spec, config)
-        journal = open_journal(settings.journal.url, [spec.chain_id for spec in config.chains])
+        journal = open_journal(settings.journal.url, [spec.chain_id for spec in config.chains], step)
         stack.callback(journal.close)
         engine = restored_engine(journal)
-        daemon = _Daemon(settings, config, keys, clock, metrics, journal, engine, pools, guard, reread)
+        daemon = _Daemon(settings, config, keys, clock, metrics, journal, engine, pools, guard, reread, step=step)
         url = await stack.enter_async_context(
             serving(web_app(metrics, daemon.picture.status), settings.http.listen.host, settings.http.listen.port)
         )
@@ -127,6 +131,8 @@ class _Daemon:
         pools: Mapping[str, ProviderPool],
         guard: LoopGuard,
         reread: Reread,
+        *,
+        step: Step,
     ) -> None:
         self._settings = settings
         self._config = config
@@ -136,6 +142,7 @@ class _Daemon:
         self._journal = journal
         self._engine = engine
         self._pools = pools
+        self._step = step
         self._lanes: dict[tuple[int, str], Lane] = {}
         self._followings: list[Following] = []
         self._log = structlog.get_logger()
@@ -152,6 +159,7 @@ class _Daemon:
             snapshot_every_records=settings.journal.snapshot_every_records,
             step_pulse=self._waits_for_disk("recorder step"),
             settle_pulse=self._waits_for_disk("recorder settle"),
+            step=step,
         )
         self._run_id = content_id("run", journal.last_sequence, clock.unix_ms(), engine.state_hash())
         self.picture = Picture(
@@ -198,6 +206,7 @@ class _Daemon:
             signers=dict(self._keys.signers),
             followings=self._followings,
             watched=self._waits_for_node,
+            step=self._step,
         )
         ticking = tick_clock(self._recorder, self._clock, self._waits_for_disk("clock"))
         workers = [begin(tasks, "clock", ticking)]

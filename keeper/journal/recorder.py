@@ -20,6 +20,7 @@ from keeper.core.facts import AnyFact
 from keeper.core.ports import UNWATCHED, Clock, Pulse
 from keeper.engine.step import ENGINE_VERSION, Engine
 from keeper.journal.protocol import Journal
+from keeper.journal.steps import Step, unwatched
 
 GROUPS_MAX = 256
 """Groups that may wait to be stepped, and to be durable; producers wait beyond it."""
@@ -60,6 +61,7 @@ class JournalRecorder:
         snapshot_every_records: How often the engine's state is saved beside the journal.
         step_pulse: Told of each group that is stepped and appended.
         settle_pulse: Told of each group that becomes durable and is handed on.
+        step: Surrounds handing a group to the journal, and to those who act on it.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class JournalRecorder:
         snapshot_every_records: int,
         step_pulse: Pulse = UNWATCHED,
         settle_pulse: Pulse = UNWATCHED,
+        step: Step = unwatched,
     ) -> None:
         self._journal = journal
         self._engine = engine
         self._clock = clock
         self._on_settled = on_settled
         self._snapshot_every_records = snapshot_every_records
+        self._step = step
         self._snapshot_sequence = journal.last_sequence
         self._inbox: asyncio.Queue[tuple[tuple[AnyFact, ...], asyncio.Future[None] | None]] = asyncio.Queue(GROUPS_MAX)
         self._outbox: asyncio.Queue[_Pending] = asyncio.Queue(GROUPS_MAX)
@@ -164,9 +168,10 @@ class JournalRecorder:
             entries.extend((decision, sequence) for decision in self._engine.step(fact, sequence))
         stepped = self._clock.monotonic()
         unix_ms = self._clock.unix_ms()
-        last = self._journal.append(entries, unix_ms)
-        self.progressed_at = stepped
         settled = Settled(first, tuple(body for body, _ in entries), unix_ms, stepped - started, 0.0)
+        with self._step("append", settled.bodies):
+            last = self._journal.append(entries, unix_ms)
+        self.progressed_at = stepped
         return _Pending(settled, stepped, waiter, self._snapshot_due(last))
 
     def _snapshot_due(self, sequence: int) -> bytes | None:
@@ -187,7 +192,8 @@ class JournalRecorder:
         await self._journal.wait_durable(last)
         if pending.snapshot is not None:
             self._journal.save_snapshot(last, str(ENGINE_VERSION), pending.snapshot)
-        self._on_settled(group._replace(durable_seconds=self._clock.monotonic() - pending.appended_at))
+        with self._step("act", group.bodies):
+            self._on_settled(group._replace(durable_seconds=self._clock.monotonic() - pending.appended_at))
         if pending.waiter is not None and not pending.waiter.done():
             pending.waiter.set_result(None)
 

@@ -19,6 +19,7 @@ from keeper.journal.lock import WriterLock
 from keeper.journal.mark import Mark, MarkFile, read_mark
 from keeper.journal.protocol import JournalStatistics, Snapshot
 from keeper.journal.reader import JournalReader, amnesia_remedy, mark_path
+from keeper.journal.steps import Step, unwatched
 from keeper.journal.upcast import UPCASTS, Upcasts
 from keeper.journal.writer import FrameWriter, TakenSnapshot
 
@@ -34,6 +35,7 @@ class SqliteJournal:
         path: The file; created when missing, its folder is not.
         chain_ids: The chains whose facts it holds. The first opening fixes them.
         upcasts: How old records are read.
+        step: Surrounds each durable step.
 
     Raises:
         OperatorError: the folder is missing or not writable, or another process writes this journal.
@@ -41,7 +43,9 @@ class SqliteJournal:
         JournalDamaged: its end is not what was written, or it is older than its high-water mark.
     """
 
-    def __init__(self, path: Path, chain_ids: Sequence[int], *, upcasts: Upcasts = UPCASTS) -> None:
+    def __init__(
+        self, path: Path, chain_ids: Sequence[int], *, upcasts: Upcasts = UPCASTS, step: Step = unwatched
+    ) -> None:
         self._path = path
         self._where = f"journal {path}"
         self._gate = Gate()
@@ -55,7 +59,7 @@ class SqliteJournal:
             with tables.translated(path):
                 mark = MarkFile(mark_path(path), Mark(birth, *tip))
             undo.callback(mark.close)
-            self._writer = FrameWriter(connection, self._where, birth, tip, mark, self._gate)
+            self._writer = FrameWriter(connection, self._where, birth, tip, mark, self._gate, step)
             undo.callback(self._writer.close)
             self._held = undo.pop_all()
         self._last_sequence = self._writer.durable_sequence

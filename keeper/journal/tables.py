@@ -26,7 +26,8 @@ APPLICATION_ID = 0x6B656570
 """``keep`` in the SQLite header: this database is a journal of ours."""
 FORMAT = 1
 SQLITE_MIN = (3, 51, 3)
-_SYNCHRONOUS_FULL = 2
+SYNCHRONOUS = 2
+"""``FULL``: a sync at every commit."""
 _AFTER_STOP = "then start again: nothing acknowledged is lost"
 
 _SCHEMA = """
@@ -123,12 +124,10 @@ def make_durable(connection: apsw.Connection, path: Path) -> None:
         OperatorError: the file system or library does not support it.
     """
     mode = connection.pragma("journal_mode", "wal")
-    connection.pragma("synchronous", _SYNCHRONOUS_FULL)
+    connection.pragma("synchronous", SYNCHRONOUS)
     synchronous = connection.pragma("synchronous")
-    if (mode, synchronous) != ("wal", _SYNCHRONOUS_FULL):
-        reason = (
-            f"SQLite runs it with journal_mode={mode}, synchronous={synchronous} instead of wal, {_SYNCHRONOUS_FULL}"
-        )
+    if (mode, synchronous) != ("wal", SYNCHRONOUS):
+        reason = f"SQLite runs it with journal_mode={mode}, synchronous={synchronous} instead of wal, {SYNCHRONOUS}"
         raise OperatorError(f"journal {path}", reason, "put it on a local disk")
 
 

@@ -14,14 +14,15 @@ from keeper.journal.memory import MemoryJournal
 from keeper.journal.protocol import Journal
 from keeper.journal.reader import JournalReader
 from keeper.journal.sqlite import SqliteJournal
+from keeper.journal.steps import Step, unwatched
 
 _SQLITE = "sqlite://"
 _MEMORY = "memory://"
 _EXAMPLE = "write it as sqlite:///var/lib/keeper/journal.db"
 
 
-def open_journal(url: str, chain_ids: Sequence[int]) -> Journal:
-    """Open a journal for writing; it is created when there is none.
+def open_journal(url: str, chain_ids: Sequence[int], step: Step = unwatched) -> Journal:
+    """Open a journal for writing; it is created when there is none. ``step`` surrounds each of its durable steps.
 
     Raises:
         ConfigError: the url is of no kind that is known.
@@ -29,7 +30,7 @@ def open_journal(url: str, chain_ids: Sequence[int]) -> Journal:
     """
     if url == _MEMORY:
         return MemoryJournal()
-    return SqliteJournal(journal_path(url), chain_ids)
+    return SqliteJournal(journal_path(url), chain_ids, step=step)
 
 
 def open_reader(url: str) -> JournalReader:

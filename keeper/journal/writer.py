@@ -23,6 +23,7 @@ from keeper.journal.frames import FrameSealer, Group
 from keeper.journal.gate import Gate
 from keeper.journal.mark import Mark, MarkFile
 from keeper.journal.snapshots import SNAPSHOTS_MAX, seal_snapshot
+from keeper.journal.steps import Step
 
 FRAME_RECORDS_MAX = 1024
 FRAME_BYTES_MAX = 1 << 20
@@ -67,6 +68,7 @@ class FrameWriter:
         tip: The newest sequence and its hash.
         mark: The high-water mark's file.
         gate: Told after every change of an attribute.
+        step: Surrounds each durable step.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class FrameWriter:
         tip: tuple[int, Hash32],
         mark: MarkFile,
         gate: Gate,
+        step: Step,
     ) -> None:
         self.durable_sequence = tip[0]
         self.frames_committed = 0
@@ -90,6 +93,7 @@ class FrameWriter:
         self._marked_sequence = -1  # whatever the file says, it is brought up to the tip once
         self._marked_at = monotonic()
         self._gate = gate
+        self._step = step
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._carried: _Item | None = None
         self._wal_pages = 0
@@ -158,14 +162,15 @@ class FrameWriter:
 
     def _commit(self, groups: Sequence[Group]) -> None:
         frame = self._sealer.seal(groups)
-        self._connection.execute(_INSERT_FRAME, (*frame.header, frame.hash, frame.payload))
+        with self._step("commit", ()):
+            self._connection.execute(_INSERT_FRAME, (*frame.header, frame.hash, frame.payload))
         self.frames_committed += 1
         self.settled_bytes += sum(len(group.body) for group in groups)
         self.durable_sequence = frame.header.last_sequence
         self._gate.notify()
 
     def _keep(self, taken: TakenSnapshot) -> None:
-        with self._connection:
+        with self._step("snapshot", ()), self._connection:
             self._connection.execute(_INSERT_SNAPSHOT, seal_snapshot(self._birth, *taken))
             self._connection.execute(_PRUNE_SNAPSHOTS, (SNAPSHOTS_MAX,))
         self.settled_bytes += len(taken.state)
@@ -174,13 +179,15 @@ class FrameWriter:
     def _housekeep(self) -> None:
         if self._wal_pages >= CHECKPOINT_PAGES:
             self._wal_pages = 0
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            with self._step("checkpoint", ()):
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         if monotonic() - self._marked_at >= MARK_SECONDS:
             self._advance_mark()
 
     def _advance_mark(self) -> None:
         if self._marked_sequence != self.durable_sequence:
-            self._mark.write(Mark(self._birth, self.durable_sequence, self._sealer.tip))
+            with self._step("mark", ()):
+                self._mark.write(Mark(self._birth, self.durable_sequence, self._sealer.tip))
             self._marked_sequence = self.durable_sequence
         self._marked_at = monotonic()
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,39 @@ class KeeperProcess:
         """Send it a signal."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    async def is_ready_before_it_ends(self) -> bool:
+        """Wait until it is ready, or has ended; tell whether it is ready."""
+
+        async def ready() -> bool:
+            return self.event("started") is not None and (await self.get("/readyz"))[0] == HTTPStatus.OK
+
+        return await self.holds_before_it_ends(ready)
+
+    async def ends_before(self, block: int) -> bool:
+        """Wait until it has applied a block, or has ended; tell whether it has ended."""
+
+        async def applied() -> bool:
+            watermark = (await self.status())["chains"][0]["watermark"]
+            return watermark is not None and watermark["block"] >= block
+
+        return not await self.holds_before_it_ends(applied)
+
+    async def holds_before_it_ends(self, condition: Callable[[], Awaitable[bool]]) -> bool:
+        """Look until a condition holds or the process has ended; tell whether it holds."""
+        assert self._exit is not None
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            while not self._exit.done():
+                with suppress(aiohttp.ClientError):  # it may end in the middle of an answer
+                    if await condition():
+                        return True
+                await asyncio.wait({self._exit}, timeout=LOOK_SECONDS)
+        return False
+
+    def ask_to_leave(self) -> None:
+        """Send it SIGTERM, if it has not ended."""
+        if self._exit is not None and not self._exit.done():
+            self.signal(signal.SIGTERM)
 
     async def exit_code(self) -> int:
         """Wait until it has left; it must do so in time."""

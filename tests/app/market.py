@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +10,11 @@ from string import Template
 
 from keeper.core.ids import Hash32, to_hex
 from keeper.execution.keys import import_keystore
-from keeper.lab.localchain.aave import AaveMarket, deploy_aave_market
+from keeper.lab.demo.crash import Scene, open_scene
+from keeper.lab.localchain.aave import AaveMarket
 from keeper.lab.localchain.node import LocalNode, NodeOptions, running_node
 from keeper.lab.localchain.prices import VOLATILE, move_prices
 from keeper.lab.localchain.rpc import LabRpc
-from keeper.lab.localchain.scenario import open_borrowers, open_liquidator, open_whale
 from tests.app.keeper_process import KeeperProcess
 
 SEED = 7
@@ -74,13 +74,22 @@ class Market:
 
     node: LocalNode
     rpc: LabRpc
-    aave: AaveMarket
-    signer: str
+    scene: Scene
     folder: Path
     sent_before: int = 0
     http_url: str = ""
     stale_after_seconds: int = 60
     changes: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def aave(self) -> AaveMarket:
+        """The protocol and its assets."""
+        return self.scene.market
+
+    @property
+    def signer(self) -> str:
+        """The address of the key in the keystore."""
+        return self.scene.liquidator.address.lower()
 
     @property
     def journal(self) -> Path:
@@ -92,12 +101,14 @@ class Market:
         """The file that stops everything."""
         return self.folder / "STOP"
 
-    def keeper(self, *arguments: str, password: str | None = PASSWORD) -> KeeperProcess:
+    def keeper(
+        self, *arguments: str, password: str | None = PASSWORD, environment: Mapping[str, str] | None = None
+    ) -> KeeperProcess:
         """Write the configuration and return a keeper of it that was not started yet."""
         config = self.folder / "keeper.toml"
         config.write_text(self.configuration(), encoding="utf-8")
-        environment = {} if password is None else {PASSWORD_VARIABLE: password}
-        return KeeperProcess(config, *arguments, environment=environment)
+        secrets = {} if password is None else {PASSWORD_VARIABLE: password}
+        return KeeperProcess(config, *arguments, environment={**secrets, **(environment or {})})
 
     def configuration(self) -> str:
         """Return the text of the configuration."""
@@ -147,11 +158,8 @@ class Market:
 async def opened_market(folder: Path) -> AsyncIterator[Market]:
     """Start a node on the wall clock, deploy the protocol, open accounts, and prepare a keystore in ``folder``."""
     async with running_node(NodeOptions()) as node, LabRpc(node.http_url) as rpc:
-        aave = await deploy_aave_market(rpc, node.node_modules)
-        await open_whale(rpc, aave, SEED)
-        await open_borrowers(rpc, aave, BORROWERS, SEED)
-        liquidator = await open_liquidator(rpc, aave, SEED)
-        import_keystore(folder / "main.json", liquidator.key.hex(), PASSWORD, work_factor=2**4)
-        market = Market(node, rpc, aave, liquidator.address.lower(), folder)
+        scene = await open_scene(rpc, node, seed=SEED, borrowers=BORROWERS)
+        import_keystore(folder / "main.json", scene.liquidator.key.hex(), PASSWORD, work_factor=2**4)
+        market = Market(node, rpc, scene, folder)
         market.sent_before = await market.sent()
         yield market

@@ -1,6 +1,7 @@
 """A program that journals groups until it is killed or its disk is full, and says on stdout what is durable.
 
-Run as ``python -m tests.journal.appender PATH SEED FILE_BYTES_MAX``; each group's records tell which group they are of.
+Run as ``python -m tests.journal.appender PATH SEED FILE_BYTES_MAX [SYNCHRONOUS]``; each group's records tell which
+group they are of.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from keeper.core.decisions import SignerHalted
 from keeper.core.errors import JournalStopped
+from keeper.journal import tables
 from keeper.journal.sqlite import SqliteJournal
 from tests.journal.bodies import Group
 
@@ -38,8 +40,9 @@ async def append_for_ever(journal: SqliteJournal, chance: random.Random) -> None
         sys.stdout.flush()
 
 
-def main(path: str, seed: str, file_bytes_max: str) -> None:
-    """Append under a limit of the operating system to the size of any file; zero for none."""
+def main(path: str, seed: str, file_bytes_max: str, synchronous: str = "2") -> None:
+    """Append under the system's limit to the size of any file, zero for none, and with a setting of SQLite's."""
+    tables.SYNCHRONOUS = int(synchronous)
     if int(file_bytes_max):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes_max), int(file_bytes_max)))

@@ -82,6 +82,7 @@ def damaged(files: Files, name: str, damage: Callable[[bytes, int], bytes]) -> I
         yield {**files, name: damage(content, offset)}
 
 
+@pytest.mark.fault(20, 22)
 @pytest.mark.slow
 @pytest.mark.parametrize("read", [read_only, read_as_daemon])
 @pytest.mark.parametrize("damage", [flipped, cut])

@@ -121,6 +121,7 @@ def test_another_chains_journal_is_foreign(path: Path) -> None:
         SqliteJournal(path, [1])
 
 
+@pytest.mark.fault(43)
 def test_a_newer_format_is_foreign(path: Path) -> None:
     """A journal of a later format is not touched."""
     append(path, 1)
@@ -166,6 +167,7 @@ def test_a_missing_folder_is_the_operators(tmp_path: Path) -> None:
         SqliteJournal(tmp_path / "nowhere" / "journal.db", CHAINS)
 
 
+@pytest.mark.fault(17)
 def test_a_second_writer_is_refused(path: Path) -> None:
     """While one keeper writes, another is refused with the first one's pid; then it may."""
     first = SqliteJournal(path, CHAINS)
@@ -296,6 +298,7 @@ def test_the_mark_trails_and_catches_up(
     assert after.sequence == 2
 
 
+@pytest.mark.fault(22)
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
@@ -316,6 +319,7 @@ def test_damage_is_named_by_sequence(path: Path, sql: str, reason: str) -> None:
     assert seen == [1, 2]
 
 
+@pytest.mark.fault(22)
 def test_a_damaged_end_is_noticed_at_opening(path: Path) -> None:
     """The newest frames are checked before anything is added to them."""
     append(path, 2, 2)
@@ -386,6 +390,7 @@ def test_a_journal_that_was_taken_away_is_no_bug(path: Path) -> None:
             journal.statistics()
 
 
+@pytest.mark.fault(21)
 async def test_every_waiter_hears_of_the_failure(path: Path) -> None:
     """When a commit fails, all who wait for it are told why, and the same is told ever after."""
     with SqliteJournal(path, CHAINS) as journal:

@@ -45,6 +45,7 @@ def test_a_good_journal_is_counted(path: Path) -> None:
     assert verified(path) == Verification(3, 6, 6, tip, 2, (), None)
 
 
+@pytest.mark.fault(22)
 def test_the_first_violation_is_named(path: Path) -> None:
     """Damage is reported by the first sequence that cannot be trusted, with what was good before it."""
     actual = verified(path, "UPDATE frames SET first_block = 7 WHERE first_sequence = 3")
