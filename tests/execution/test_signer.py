@@ -195,7 +195,7 @@ def test_the_signing_library_comes_with_the_key() -> None:
 import sys
 import keeper.app.daemon
 print("eth_account" in sys.modules, "eth_keyfile" in sys.modules)
-keeper.app.daemon.LocalSigner(bytes(31) + bytes([1]))
+keeper.execution.signer.LocalSigner(bytes(31) + bytes([1]))
 print("eth_account" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
