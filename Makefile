@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fmt lock clean
+.PHONY: help setup demo test check soak bench fmt lock clean
 
 help:          ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: setup   ## what CI runs
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory test
 	$(PYTEST) -n 2 -rP -m soak
+
+soak: setup    ## 10,000 seeds of the simulator, all faults
+	$(BIN)/keeper lab simulate --seeds 10000 --jobs 2
 
 bench: setup   ## measure; writes bench-out.json
 	$(BIN)/python -m bench >bench-out.json

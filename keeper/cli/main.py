@@ -22,6 +22,7 @@ from keeper.cli.demo import command as demo
 from keeper.cli.doctor import command as doctor
 from keeper.cli.journal import app as journal
 from keeper.cli.keys import app as keys
+from keeper.cli.lab import app as lab
 from keeper.cli.replay import command as replay
 from keeper.cli.run import command as run
 from keeper.cli.terminal import PipeClosed, emit, flush
@@ -52,6 +53,7 @@ for each, example in EXAMPLES.items():
     app.command(name, epilog=f"Example: {example}")(each)
 app.add_typer(journal, name="journal")
 app.add_typer(keys, name="keys")
+app.add_typer(lab, name="lab")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag

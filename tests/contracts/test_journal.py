@@ -19,6 +19,7 @@ from keeper.journal.memory import MemoryJournal
 from keeper.journal.protocol import Journal
 from keeper.journal.sqlite import SqliteJournal
 from keeper.journal.upcast import UPCASTS, Upcast, Upcasts
+from keeper.lab.simulator.disk import Disk, SimulatedJournal
 from tests.journal.bodies import ANY_GROUPS, Group, ticks
 
 
@@ -65,7 +66,20 @@ def _fail_memory(journal: Journal) -> None:
     journal.fail("the disk is full")
 
 
-KINDS = {"sqlite": Kind(_open_sqlite, _fail_sqlite), "memory": Kind(_open_memory, _fail_memory)}
+def _open_simulated(folder: Path, upcasts: Upcasts) -> Journal:
+    return SimulatedJournal(Disk(), upcasts=upcasts)
+
+
+def _fail_simulated(journal: Journal) -> None:
+    assert isinstance(journal, SimulatedJournal)
+    journal._disk.failing = lambda: "the disk is full"
+
+
+KINDS = {
+    "sqlite": Kind(_open_sqlite, _fail_sqlite),
+    "memory": Kind(_open_memory, _fail_memory),
+    "simulated": Kind(_open_simulated, _fail_simulated),
+}
 
 
 @pytest.fixture(params=KINDS)

@@ -1,0 +1,50 @@
+"""The engine's state at a start: from the newest good snapshot and the records after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from keeper.core.errors import JournalDamaged, JournalForeign
+from keeper.engine.replay import replay
+from keeper.engine.state import OpenLedger
+from keeper.engine.step import ENGINE_VERSION, Engine
+from keeper.engine.view import Decide
+from keeper.journal.protocol import Journal
+
+
+def restored_engine(journal: Journal, open_ledger: OpenLedger, strategies: Mapping[str, Decide]) -> Engine:
+    """Return the engine as it was after the journal's last record.
+
+    Args:
+        journal: Open.
+        open_ledger: Opens an empty ledger of a venue.
+        strategies: The decider of each kind of strategy.
+
+    Raises:
+        JournalForeign: this code decides otherwise than the code that wrote the tail. Going on would orphan the
+            intents that are in flight.
+        JournalDamaged: a record is not what was written.
+    """
+    engine = _from_snapshot(journal, open_ledger, strategies)
+    result = replay(journal.read(engine.sequence + 1), engine)
+    if result.divergence is not None:
+        raise JournalForeign(
+            f"journal record {result.divergence.sequence}",
+            "this version decides otherwise than the one that wrote it",
+            "drain with that version and start a new journal; `keeper replay` shows the difference",
+        )
+    return engine
+
+
+def _from_snapshot(journal: Journal, open_ledger: OpenLedger, strategies: Mapping[str, Decide]) -> Engine:
+    for snapshot in journal.snapshots(str(ENGINE_VERSION)):
+        engine = Engine(open_ledger, strategies)
+        try:
+            engine.load(snapshot.state)
+        except JournalDamaged as error:
+            structlog.get_logger().warning("snapshot skipped", sequence=snapshot.sequence, reason=str(error))
+        else:
+            return engine
+    return Engine(open_ledger, strategies)
