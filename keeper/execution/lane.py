@@ -60,7 +60,7 @@ from keeper.engine.step import Engine
 from keeper.execution.attempts import Attempts
 from keeper.execution.receipts import Receipt
 from keeper.execution.replays import replay
-from keeper.execution.sending import send
+from keeper.execution.sending import NamedNode, send
 from keeper.execution.signer import LocalSigner
 from keeper.execution.survey import Survey, survey
 
@@ -72,8 +72,8 @@ class Lane:
         chain_id: The chain.
         spec: The signer as the configuration names it.
         signer: Holds the key of ``spec.address``.
-        node: Simulates, sends, and finds receipts.
-        provider: What the node is called in the records of its answers.
+        node: Simulates, and finds receipts.
+        providers: Gives who is sent to, best first, at each send.
         recorder: Makes facts durable and steps the engine.
         engine: Read only. Limits are those of its configuration, which may change while the lane runs.
         on_trouble: Told what kept a pass from its end; the next head tries again.
@@ -87,7 +87,7 @@ class Lane:
         spec: SignerSpec,
         signer: LocalSigner,
         node: Node,
-        provider: str,
+        providers: Callable[[], Sequence[NamedNode]],
         recorder: Recorder,
         engine: Engine,
         on_trouble: Callable[[NodeError], None],
@@ -100,7 +100,7 @@ class Lane:
         self._address = signer.address
         self._attempts = Attempts(chain_id, spec.name, signer, engine)
         self._node = node
-        self._provider = provider
+        self._providers = providers
         self._recorder = recorder
         self._engine = engine
         self._on_trouble = on_trouble
@@ -263,7 +263,7 @@ class Lane:
     async def _send(self, attempts: Sequence[AttemptPrepared]) -> None:
         """Send what is durable, unless the wait for that has brought a halt."""
         if attempts and self._may_sign():
-            await self._record(await send(self._node, self._provider, attempts))
+            await self._record(await send(self._providers(), attempts))
 
     async def _settle(self, slots: Sequence[TrackedIntent], seen: Survey) -> None:
         """Record the receipts in blocks that the fold holds."""

@@ -91,7 +91,7 @@ class Stage:
             spec=self.spec,
             signer=self.signer,
             node=node,
-            provider="stage",
+            providers=lambda: [("stage", node)],
             recorder=self.recorder,
             engine=self.engine,
             on_trouble=self.troubles.append,

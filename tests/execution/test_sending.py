@@ -31,13 +31,15 @@ YES = to_hex(ATTEMPT.tx_hash)
 
 async def answers(*script: object) -> list[str]:
     """Send as many attempts as the script has lines, and return what was answered to each."""
-    return [sent.answer for sent in await send(ScriptedNode(*script), "p", [ATTEMPT] * len(script))]
+    return [sent.answer for sent in await send([("p", ScriptedNode(*script))], [ATTEMPT] * len(script))]
 
 
 async def test_accepted() -> None:
     """The transaction's own hash is a yes, and the raw bytes are what was asked with."""
     node = ScriptedNode(YES)
-    assert await send(node, "p", [ATTEMPT]) == [AttemptSent(ATTEMPT.intent_id, ATTEMPT.tx_hash, "p", "accepted", "")]
+    assert await send([("p", node)], [ATTEMPT]) == [
+        AttemptSent(ATTEMPT.intent_id, ATTEMPT.tx_hash, "p", "accepted", "")
+    ]
     assert node.asked == [("eth_sendRawTransaction", ["0x02ff"])]
 
 
@@ -45,7 +47,7 @@ async def test_in_order() -> None:
     """Attempts go out in the order given, and each keeps its own answer."""
     other = structs.replace(ATTEMPT, raw=b"\x02\xfe", tx_hash=Hash32(b"\x0b" * 32))
     node = ScriptedNode(YES, to_hex(other.tx_hash))
-    assert [sent.tx_hash for sent in await send(node, "p", [ATTEMPT, other])] == [ATTEMPT.tx_hash, other.tx_hash]
+    assert [sent.tx_hash for sent in await send([("p", node)], [ATTEMPT, other])] == [ATTEMPT.tx_hash, other.tx_hash]
     assert [params for _, params in node.asked] == [["0x02ff"], ["0x02fe"]]
 
 
@@ -64,7 +66,7 @@ async def test_no_clear_answer(error: Exception) -> None:
 async def test_refusal() -> None:
     """A known refusal is classified and its text kept."""
     node = ScriptedNode(NodeRefused("p", -32000, "nonce too low: next 5"))
-    sent = (await send(node, "p", [ATTEMPT]))[0]
+    sent = (await send([("p", node)], [ATTEMPT]))[0]
     assert (sent.answer, sent.message) == ("nonce_too_low", "nonce too low: next 5")
 
 
@@ -76,5 +78,25 @@ async def test_refused_among_others() -> None:
 
 async def test_long_message() -> None:
     """A node cannot fill the journal with its text."""
-    sent = (await send(ScriptedNode(NodeRefused("p", -32000, "x" * 10**6)), "p", [ATTEMPT]))[0]
+    sent = (await send([("p", ScriptedNode(NodeRefused("p", -32000, "x" * 10**6)))], [ATTEMPT]))[0]
     assert len(sent.message) == MESSAGE_CHARACTERS_MAX
+
+
+@pytest.mark.fault(6)
+async def test_every_provider_gets_the_bytes() -> None:
+    """One that takes a transaction and tells nobody, or one that is away, keeps it from no other."""
+    silent, away, honest = ScriptedNode(YES), ScriptedNode(NodeUnreachable("away", "timed out")), ScriptedNode(YES)
+    (sent,) = await send([("silent", silent), ("away", away), ("honest", honest)], [ATTEMPT])
+    assert (sent.provider, sent.answer) == ("silent", "accepted")
+    assert [len(node.asked) for node in (silent, away, honest)] == [1, 1, 1]
+
+
+async def test_a_yes_outweighs_refusals_and_those_outweigh_silence() -> None:
+    """What is recorded is the clearest answer, with the name of who gave it."""
+    refusing, away = NodeRefused("p", -32000, "transaction underpriced"), NodeUnreachable("p", "timed out")
+    replies = {"away": away, "refusing": refusing, "taking": YES}
+    nodes = [(name, ScriptedNode(reply)) for name, reply in replies.items()]
+    (sent,) = await send(nodes, [ATTEMPT])
+    assert (sent.provider, sent.answer) == ("taking", "accepted")
+    (sent,) = await send([(name, ScriptedNode(replies[name])) for name in ("away", "refusing")], [ATTEMPT])
+    assert (sent.provider, sent.answer) == ("refusing", "underpriced")

@@ -29,7 +29,7 @@ class SendsFirst(Lane):
     async def _record(self, facts: Sequence[AnyFact]) -> None:
         signed = [fact for fact in facts if isinstance(fact, AttemptPrepared)]
         if signed:
-            await send(self._node, self._provider, signed)
+            await send(self._providers(), signed)
         await super()._record(facts)
 
 

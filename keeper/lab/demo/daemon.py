@@ -53,6 +53,8 @@ class DaemonProcess:
 
     async def start(self) -> None:
         """Start the daemon; returns at once."""
+        if self._log is not None:  # it left by itself
+            self._log.close()
         self._log = self.files.log.open("ab")
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", launch.__file__, str(os.getpid())),

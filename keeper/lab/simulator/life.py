@@ -204,8 +204,11 @@ class Life:
             chain_id=self._chain_id,
             spec=config.signers[0],
             signer=self._around.signer,
-            node=_WatchedNode(self.pool, lambda calls: on_send(self, calls)),
-            provider=self.pool.statistics()[0].name,
+            node=self.pool,
+            providers=lambda: [
+                (member.name, _WatchedNode(member, lambda calls: on_send(self, calls)))
+                for member in self.pool.healthy()
+            ],
             recorder=self.recorder,
             engine=self.engine,
             on_trouble=lambda _: None,
