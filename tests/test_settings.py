@@ -326,10 +326,22 @@ class TestRefusal:
         )
 
     def test_bootstrap(self) -> None:
-        """What is not built yet is refused, not ignored."""
-        assert refusal(with_line('bootstrap = "snapshot"', "venues.aave")) == (
-            'keeper.toml: venues.aave.bootstrap = "snapshot": is not built yet: this version starts from logs; '
-            'write for example bootstrap = "logs" (name: how the past is learned)'
+        """There are two ways to learn the past."""
+        assert refusal(with_line('bootstrap = "disk"', "venues.aave")) == (
+            "keeper.toml: venues.aave.bootstrap = \"disk\": must be 'logs' or 'snapshot'; "
+            'write for example bootstrap = "logs" '
+            '(name: how the past is learned ("snapshot": every account is read at one block))'
+        )
+
+    def test_bootstraps_of_one_chain(self) -> None:
+        """All venues of a chain begin in the same way."""
+        address = "0x2f39d218133AFaB8F2B819B1066c7E434Ad94E9e"
+        other = (
+            f'\n[venues.other]\nprotocol = "aave_v3"\nchain = "local"\naddress = "{address}"\nbootstrap = "snapshot"\n'
+        )
+        assert refusal(MINIMAL + other) == (
+            'keeper.toml: venues.other.bootstrap = "snapshot": is "logs" at venues.aave of the same chain; '
+            "give all venues of a chain the same"
         )
 
     def test_url_scheme(self) -> None:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Never
 
 import structlog
 
 from keeper.app.failpoints import sending
+from keeper.app.reading import bootstrap_of
 from keeper.chain.audit import Audit
+from keeper.chain.bootstrap import Bootstrap
 from keeper.chain.follower import Follower, FollowerOptions
 from keeper.chain.heads import HeadOptions, Heads, HeadSlot
 from keeper.chain.health import HealthPolicy
@@ -48,6 +50,21 @@ class Following:
     follower: Follower
     checks: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]
     """What checks the chain's record beside following it, by name, each to be run for as long as the run lasts."""
+    bootstrap: Bootstrap | None
+    engine: Engine
+
+    async def follow(self) -> Never:
+        """Read the chain's venues at one block, if that is how it begins, and follow it from there.
+
+        Raises:
+            Halt: a final block was replaced, or the journal stopped.
+            ConfigError: a provider serves another chain.
+        """
+        if self.bootstrap is not None:
+            await self.bootstrap.run(self.slot)
+            state = self.engine.chains[self.spec.chain_id]
+            self.follower.window = Window.resumed(self.follower.window.start, state.recent, state.finalized_number)
+        await self.follower.run(self.slot)
 
 
 @asynccontextmanager
@@ -149,6 +166,17 @@ def following(
         slot=slot,
         follower=follower,
         checks=_checks(spec, settings, pool, engine, recorder, clock, watch, follower),
+        bootstrap=bootstrap_of(
+            spec,
+            settings,
+            pool=pool,
+            config=config,
+            engine=engine,
+            recorder=recorder,
+            clock=clock,
+            on_error=report,
+        ),
+        engine=engine,
     )
 
 

@@ -212,7 +212,7 @@ class _Daemon:
         workers = [begin(tasks, "clock", ticking)]
         for each in self._followings:
             workers.append(begin(tasks, f"heads {each.spec.name}", each.heads.run()))
-            workers.append(begin(tasks, f"follower {each.spec.name}", each.follower.run(each.slot)))
+            workers.append(begin(tasks, f"follower {each.spec.name}", each.follow()))
             workers += [begin(tasks, f"{name} {each.spec.name}", check()) for name, check in each.checks.items()]
         workers += [
             begin(tasks, f"lane {signer} on {chain_id}", lane.run()) for (chain_id, signer), lane in self._lanes.items()

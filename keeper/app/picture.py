@@ -13,7 +13,7 @@ from keeper.core.ids import Hash32, to_hex
 from keeper.core.ports import Clock
 from keeper.core.runconfig import ChainSpec, RunConfig, VenueSpec
 from keeper.core.units import TokenAmount
-from keeper.core.venue import AccountMargin
+from keeper.core.venue import AccountMargin, Ledger
 from keeper.core.venue import Status as HealthStatus
 from keeper.engine.intents import TrackedIntent
 from keeper.engine.step import Engine
@@ -27,6 +27,7 @@ from keeper.observe.status import (
     IntentStatus,
     JournalStatus,
     LateStatus,
+    ReadingStatus,
     SignerStatus,
     Status,
     VenueStatus,
@@ -144,6 +145,7 @@ class Picture:
             debt_unknown_base=_total_debt(unknown),
             unknown_reasons=dict(sorted(Counter(margin.health.reason or "" for margin in unknown).items())),
             prices_missing=tuple(to_hex(token) for token in unpriced),
+            reading=_reading(ledger),
         )
 
     def _signers(self) -> Iterator[SignerStatus]:
@@ -157,6 +159,19 @@ class Picture:
                 next_nonce=self._engine.intents.next_nonce(chain_id, name),
                 halted=self._engine.intents.halted(name),
             )
+
+
+def _reading(ledger: Ledger) -> ReadingStatus | None:
+    reading = ledger.reading
+    if reading is None or (header := reading.header) is None:
+        return None
+    progress = reading.progress
+    return ReadingStatus(
+        block=header.number,
+        searched_to_block=progress.searched_to,
+        holders=progress.holders,
+        unread=progress.unread,
+    )
 
 
 def _total_debt(margins: list[AccountMargin]) -> str:

@@ -34,6 +34,7 @@ def run_config(settings: Settings, *, live: bool, signers: Mapping[str, Address]
                 root=venue.address,
                 from_block=venue.from_block,
                 prices=venue.prices,
+                bootstrap=venue.bootstrap,
             )
             for name, venue in settings.venues.items()
         ),

@@ -185,6 +185,48 @@ class AccountsAudited(Fact, frozen=True, tag="AccountsAudited/1"):
     reads: tuple[ContractRead, ...]
 
 
+class BootstrapStarted(Fact, frozen=True, tag="BootstrapStarted/1"):
+    """The venues of a chain are read at this final block; what was read of them before is forgotten.
+
+    Holders found before are kept unless they are ``searched_anew``.
+    """
+
+    chain_id: int
+    header: BlockHeader
+    searched_anew: bool
+
+
+class HoldersFound(Fact, frozen=True, tag="HoldersFound/1"):
+    """Who else may have a position at a venue, by the logs of blocks ``first`` to ``last``.
+
+    ``holders`` are the venue's keys (Aave: token and account joined). The logs themselves are not kept: their balances
+    are read, and proved to be all.
+    """
+
+    chain_id: int
+    venue: str
+    first: int
+    last: int
+    holders: tuple[bytes, ...]
+
+
+class VenueRead(Fact, frozen=True, tag="VenueRead/1"):
+    """The answers to some of a venue's items, in their order, at the block that is being read."""
+
+    chain_id: int
+    venue: str
+    block_hash: Hash32
+    items: tuple[bytes, ...]
+    reads: tuple[ContractRead, ...]
+
+
+class BootstrapCompleted(Fact, frozen=True, tag="BootstrapCompleted/1"):
+    """Every venue of the chain is read: the chain goes on from this block."""
+
+    chain_id: int
+    block_hash: Hash32
+
+
 class ClockTicked(Fact, frozen=True, tag="ClockTicked/1"):
     """The wall clock, in milliseconds. The engine knows no other."""
 
@@ -321,6 +363,10 @@ AnyFact = (
     | RangeVerified
     | LogsRepaired
     | AccountsAudited
+    | BootstrapStarted
+    | HoldersFound
+    | VenueRead
+    | BootstrapCompleted
     | ClockTicked
     | KillSwitchChanged
     | SignerRead

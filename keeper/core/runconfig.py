@@ -35,7 +35,8 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     ``root`` is the protocol's root contract (Aave: PoolAddressesProvider). ``prices`` is ``"read"`` (the venue's
     oracle is called at every block) or ``"events"`` (its feeds emit ``AnswerUpdated``; the oracle is called once
-    for each new source).
+    for each new source). ``bootstrap`` is ``"logs"`` (all events since ``from_block`` are folded) or ``"snapshot"``
+    (the venue is read at one block).
     """
 
     name: str
@@ -44,6 +45,7 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     root: Address
     from_block: int
     prices: Literal["read", "events"]
+    bootstrap: Literal["logs", "snapshot"] = "logs"
 
 
 class SignerSpec(msgspec.Struct, frozen=True, kw_only=True):

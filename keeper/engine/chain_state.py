@@ -81,6 +81,12 @@ class ChainState(msgspec.Struct):
             self.unverified.fold(header.number, header.hash, fact.logs)
             self.unverified.bound(header.number)
 
+    def begin(self, header: BlockHeader) -> None:
+        """Take the final block at which the chain's venues were read: everything before it is settled."""
+        invariant(self.tip is None, f"chain {self.chain_id}", "was followed before its venues were read")
+        self.headers = [_without_bloom(header)]
+        self.finalized_number = header.number
+
     def backfill(self, fact: BlocksBackfilled) -> None:
         """Take a complete range of final blocks that starts right after the tip."""
         tip = self.tip

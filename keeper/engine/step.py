@@ -28,7 +28,10 @@ from keeper.core.facts import (
     BlockHeader,
     BlockReverted,
     BlocksBackfilled,
+    BootstrapCompleted,
+    BootstrapStarted,
     ClockTicked,
+    HoldersFound,
     IntentDropped,
     KillSwitchChanged,
     LogsRepaired,
@@ -41,10 +44,12 @@ from keeper.core.facts import (
     SettingsReloaded,
     SignerRead,
     SignerReleased,
+    VenueRead,
 )
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import Limits, RunConfig, SignerSpec
 from keeper.core.venue import AccountMargin, Ledger, Status
+from keeper.engine import readings
 from keeper.engine.book import IntentBook
 from keeper.engine.chain_state import ChainState
 from keeper.engine.deciding import Head
@@ -78,6 +83,10 @@ class Engine:
             RangeVerified: self._range_verified,
             LogsRepaired: self._logs_repaired,
             AccountsAudited: self._accounts_audited,
+            BootstrapStarted: lambda fact: readings.begin(self._state, fact),
+            HoldersFound: lambda fact: readings.found(self._state, fact),
+            VenueRead: lambda fact: readings.take(self._state, fact),
+            BootstrapCompleted: lambda fact: self._finalize(readings.complete(self._state, fact)),
             ClockTicked: self._clock_ticked,
             KillSwitchChanged: self._kill_switch_changed,
             SignerRead: self._signer_read,

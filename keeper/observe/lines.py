@@ -26,7 +26,10 @@ from keeper.core.facts import (
     BlockFinalized,
     BlockReverted,
     BlocksBackfilled,
+    BootstrapCompleted,
+    BootstrapStarted,
     ClockTicked,
+    HoldersFound,
     IntentDropped,
     KillSwitchChanged,
     LogsRepaired,
@@ -38,6 +41,7 @@ from keeper.core.facts import (
     SettingsReloaded,
     SignerRead,
     SignerReleased,
+    VenueRead,
 )
 from keeper.core.ids import Hash32, to_hex
 from keeper.core.units import BaseAmount, Wad
@@ -171,6 +175,12 @@ _SUMMARIES: Mapping[type, Callable[[Any], str]] = MappingProxyType(
         LogsRepaired: lambda fact: (
             f"from block {fact.first} on by {fact.source}, {fact.liar or 'nobody known'} had been wrong"
         ),
+        BootstrapStarted: lambda fact: f"venues are read at block {fact.header.number} {short_id(fact.header.hash)}",
+        HoldersFound: lambda fact: f"{len(fact.holders)} holders at {fact.venue} in blocks {fact.first} to {fact.last}",
+        VenueRead: lambda fact: (
+            f"{len(fact.items)} items of {fact.venue}, {len(fact.reads)} reads at block {short_id(fact.block_hash)}"
+        ),
+        BootstrapCompleted: lambda fact: f"chain {fact.chain_id} goes on from block {short_id(fact.block_hash)}",
         AccountsAudited: lambda fact: f"{len(fact.reads)} accounts of {fact.venue} at block {fact.block_number}",
         ClockTicked: lambda fact: f"{fact.unix_ms} ms",
         KillSwitchChanged: lambda fact: f"{'armed' if fact.armed else 'disarmed'} ({fact.reason})",

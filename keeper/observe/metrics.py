@@ -79,6 +79,7 @@ class Metrics:
             namespace=NAMESPACE,
             registry=registry,
         )
+        self._unread = gauge("venue_unread_items", "What is known to be left of reading a venue at one block.", "venue")
         self._divergences = Counter(
             "replay_divergence_total",
             "Decisions that a replay made differently.",
@@ -159,6 +160,7 @@ class Metrics:
             for name, count in venue.accounts.items():
                 self._accounts.labels(venue.name, name).set(count)
             self._unknown.labels(venue.name).set(_unknown_ratio(venue))
+            self._unread.labels(venue.name).set(0 if venue.reading is None else venue.reading.unread)
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus's text format."""

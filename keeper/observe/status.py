@@ -38,11 +38,25 @@ class ChainStatus(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool
 
 
+class ReadingStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the reading of a venue at one block is: it has no accounts before it is complete.
+
+    ``searched_to_block`` is the last block searched for holders, ``unread`` counts the items that are left of those
+    known so far.
+    """
+
+    block: int
+    searched_to_block: int
+    holders: int
+    unread: int
+
+
 class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A venue's accounts with debt, by status, and what is unknown about it.
 
     ``discovered`` once its contracts are known. ``debt_base`` and ``debt_unknown_base`` in USD 1e-8, as far as known.
     ``unknown_reasons`` counts accounts by why their health is unknown, ``prices_missing`` are tokens.
+    ``reading`` while the venue is read at one block.
     """
 
     name: str
@@ -54,6 +68,7 @@ class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
     debt_unknown_base: str
     unknown_reasons: dict[str, int]
     prices_missing: tuple[str, ...]
+    reading: ReadingStatus | None = None
 
 
 class SignerStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -205,6 +205,7 @@ def _broken_references(settings: Settings) -> Iterator[_Problem]:
             yield _Problem(("chains", name, "quorum"), str(chain.quorum), reason, "add nodes, or lower it")
     for name, venue in settings.venues.items():
         yield from _reference(("venues", name, "chain"), venue.chain, "chains", settings.chains)
+    yield from _mixed_bootstraps(settings)
     strategy = settings.strategies.partial_liquidation
     if strategy is not None:
         path = ("strategies", "partial_liquidation")
@@ -225,6 +226,17 @@ def _shared_chain_ids(settings: Settings) -> Iterator[_Problem]:
         if owner != name:
             path = ("chains", name, "chain_id")
             yield _Problem(path, str(chain.chain_id), f"is chains.{owner} already", "give each chain one section")
+
+
+def _mixed_bootstraps(settings: Settings) -> Iterator[_Problem]:
+    firsts: dict[str, str] = {}
+    for name, venue in settings.venues.items():
+        first = firsts.setdefault(venue.chain, name)
+        if settings.venues[first].bootstrap != venue.bootstrap:
+            reason = f'is "{settings.venues[first].bootstrap}" at venues.{first} of the same chain'
+            yield _Problem(
+                ("venues", name, "bootstrap"), _shown(venue.bootstrap), reason, "give all venues of a chain the same"
+            )
 
 
 def _reference(path: tuple[str, ...], name: str, section: str, known: Mapping[str, object]) -> Iterator[_Problem]:

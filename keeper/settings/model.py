@@ -137,8 +137,8 @@ class VenueSettings(Section):
         "address",
         '"0x2f39d218133afab8f2b819b1066c7e434ad94e9e"',
     )
-    bootstrap: Annotated[Literal["logs"], PlainValidator(values.bootstrap)] = _key(
-        "how the past is learned", "name", '"logs"', "logs"
+    bootstrap: Literal["logs", "snapshot"] = _key(
+        'how the past is learned ("snapshot": every account is read at one block)', "name", '"logs"', "logs"
     )
     from_block: CountOrZero = _key("the block the protocol was deployed in, or one before it", "block", "16291117", 0)
     prices: Literal["read", "events"] = _key(

@@ -231,12 +231,3 @@ def slippages(value: object) -> dict[str, int]:
         raise ValueError("must be a table of token address to basis points")  # noqa: TRY004 - as above
     bps = whole(0, 10_000)
     return {to_hex(parse_address(token.lower())): bps(figure) for token, figure in value.items()}
-
-
-def bootstrap(value: object) -> Literal["logs"]:
-    """Accept ``"logs"``."""
-    if value == "snapshot":
-        raise ValueError("is not built yet: this version starts from logs")
-    if value != "logs":
-        raise ValueError('must be "logs"')
-    return "logs"

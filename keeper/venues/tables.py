@@ -151,6 +151,12 @@ class Table(Generic[Value]):
         """Drop the undo of a block (for :class:`Tables`)."""
         self._undo.pop(block, None)
 
+    def clear(self) -> None:
+        """Drop all rows and undo (for :class:`Tables`)."""
+        self.rows.clear()
+        self._undo.clear()
+        self._before = None
+
     def dump(self) -> _TableDump:
         """Return the rows and undo in key order (for :class:`Tables`)."""
         undo = [self._before_of(block, before) for block, before in sorted(self._undo.items()) if before]
@@ -218,6 +224,12 @@ class Tables:
 
     def _forget(self, block: int) -> None:
         self._each(lambda table: table.forget(block))
+
+    def clear(self) -> None:
+        """Drop everything, as if nothing had ever been written."""
+        self._blocks = []
+        self._final = -1
+        self._each(lambda table: table.clear())
 
     def _reopen(self) -> None:
         newest = self._blocks[-1] if self._blocks else None

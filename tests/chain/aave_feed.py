@@ -52,17 +52,18 @@ def open_aave(market: AaveMarket, prices: str) -> AaveLedger:
 
 
 class Feed:
-    """One ledger and the blocks it was fed, newest last."""
+    """One ledger and the blocks it was fed, newest last; ``first`` is the first of them."""
 
-    def __init__(self, rpc: LabRpc, ledger: AaveLedger) -> None:
+    def __init__(self, rpc: LabRpc, ledger: AaveLedger, first: int = 0) -> None:
         self._rpc = rpc
+        self._first = first
         self.ledger = ledger
         self.blocks: list[FedBlock] = []
         self.seen: list[LiquidationSeen] = []
 
     async def up_to(self, number: int) -> None:
         """Feed every block up to and including ``number``."""
-        first = self.blocks[-1].header.number + 1 if self.blocks else 0
+        first = self.blocks[-1].header.number + 1 if self.blocks else self._first
         for each in range(first, number + 1):
             self.apply(await self.fetch(each))
 

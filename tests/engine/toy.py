@@ -54,6 +54,10 @@ class ToyLedger:
         self._block = 0
 
     @property
+    def reading(self) -> None:
+        """It is folded from its logs."""
+
+    @property
     def spender(self) -> Address | None:
         """The pool."""
         return POOL

@@ -43,6 +43,7 @@ class LeverVenue:
         self.contract = contract
         self.spender: Address | None = contract
         self.listed: tuple[Address, ...] = ()
+        self.reading = None
 
     def apply_log(self, log: RawLog) -> LiquidationSeen | None:
         """Take a pulled lever for a liquidation."""

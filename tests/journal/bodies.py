@@ -13,7 +13,10 @@ from keeper.core.facts import (
     BlockFinalized,
     BlockHeader,
     BlockReverted,
+    BootstrapCompleted,
+    BootstrapStarted,
     ClockTicked,
+    HoldersFound,
     KillSwitchChanged,
     LogsRepaired,
     RangeVerified,
@@ -21,6 +24,7 @@ from keeper.core.facts import (
     RepairedBlock,
     SignerRead,
     SignerReleased,
+    VenueRead,
 )
 from keeper.core.ids import ADDRESS_LENGTH, HASH_LENGTH, Address, Hash32
 from keeper.core.runconfig import Holding
@@ -47,6 +51,10 @@ ANY_BODY: st.SearchStrategy[AnyBody] = st.one_of(
         RangeVerified, _NUMBERS, _NUMBERS, _NUMBERS, _HASHES, st.tuples(st.text(max_size=9), st.text(max_size=9))
     ),
     st.builds(LogsRepaired, _NUMBERS, _NUMBERS, st.tuples(_REPAIRED), st.just("a"), st.just("b")),
+    st.builds(BootstrapStarted, _NUMBERS, _HEADERS, st.booleans()),
+    st.builds(HoldersFound, _NUMBERS, st.just("aave"), _NUMBERS, _NUMBERS, st.tuples(st.binary(max_size=40))),
+    st.builds(VenueRead, _NUMBERS, st.just("aave"), _HASHES, st.tuples(st.binary(max_size=41)), st.just(())),
+    st.builds(BootstrapCompleted, _NUMBERS, _HASHES),
     st.builds(AccountsAudited, _NUMBERS, st.just("aave"), _NUMBERS, _HASHES, st.just(())),
     st.builds(
         SignerRead,

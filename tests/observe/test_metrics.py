@@ -60,6 +60,7 @@ INTERFACE = (
     "signer_balance_wei",
     "liquidations_seen_total",
     "replay_divergence_total",
+    "venue_unread_items",
     "build_info",
 )
 """Every metric that the interface names, without the prefix."""

@@ -35,7 +35,7 @@ PROTOCOL_FEE_BPS = 1_000
 FLASH_PREMIUM_BPS = 9
 FLASH_PREMIUM_TO_PROTOCOL_BPS = 4
 
-_INIT_RESERVES = (
+INIT_RESERVES = (
     "initReserves((address,address,address,uint8,address,address,address,address,"
     "string,string,string,string,string,string,bytes)[])"
 )
@@ -279,7 +279,7 @@ class _Deployment:
             )
             for spec, token, rate in zip(assets, ground.tokens, rates, strict=True)
         ]
-        await self._send(core.configurator, (_INIT_RESERVES, inputs), gas=LISTING_GAS)
+        await self._send(core.configurator, (INIT_RESERVES, inputs), gas=LISTING_GAS)
 
     async def _configure(
         self, core: _Core, ground: _Ground, assets: Sequence[AssetSpec], categories: Sequence[Category]

@@ -36,6 +36,10 @@ class SimulatedLedger:
         self._block = 0
 
     @property
+    def reading(self) -> None:
+        """It is folded from its logs."""
+
+    @property
     def spender(self) -> Address | None:
         """The pool."""
         return POOL

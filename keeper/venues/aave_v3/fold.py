@@ -157,10 +157,13 @@ class Fold:
         self._state.interest.set(change.asset, Interest())
 
     def _reserve_dropped(self, log: RawLog, change: ReserveDropped) -> None:
-        if log.address == self._state.market.configurator:
+        reserve = self._state.reserves.get(change.asset)
+        if reserve is not None and log.address == self._state.market.configurator:
             self._set_reserve(change.asset, None)
             self._state.interest.set(change.asset, None)
             self._state.liquidity.set(change.asset, None)
+            self._state.decimals.set(reserve.a_token, None)
+            self._forget_price(change.asset)
 
     def _token_initialized(self, log: RawLog, change: TokenInitialized) -> None:
         if change.pool == self._state.market.pool:
@@ -194,9 +197,19 @@ class Fold:
         self._roles = None
 
     def _category_set(self, log: RawLog, change: CategorySet) -> None:
-        if log.address == self._state.market.configurator:
-            row = Category(change.ltv, change.threshold, change.bonus, change.price_source)
-            self._state.categories.set(bytes([change.category]), row)
+        if log.address != self._state.market.configurator:
+            return
+        key = bytes([change.category])
+        before = self._state.categories.get(key)
+        row = Category(change.ltv, change.threshold, change.bonus, change.price_source)
+        self._state.categories.set(key, row)
+        if before is not None:
+            self._forget_price(before.price_source)
+
+    def _forget_price(self, asset: Address) -> None:
+        """Drop the price of what the oracle is not asked about any more."""
+        if asset not in self._state.priced():
+            self._state.prices.set(asset, None)
 
     # The pool: interest, collateral, efficiency mode.
 

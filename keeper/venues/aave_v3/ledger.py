@@ -32,12 +32,13 @@ from keeper.venues.aave_v3.fold import NAMED, Fold
 from keeper.venues.aave_v3.margin import UserAccountData, account_data, position_of
 from keeper.venues.aave_v3.market import Market, Unknown, market_at
 from keeper.venues.aave_v3.math import WAD
+from keeper.venues.aave_v3.reading import MarketReading
 from keeper.venues.aave_v3.reads import fold_reads, requests
 from keeper.venues.aave_v3.state import ONLY_ROW, BlockRow, State
 
 LIQUIDATION_GAS = 600_000
 """Measured 277,000 to 476,000 on the local market; price adapters and tokens of a real one cost more than ours."""
-DUMP_HEADER = b"aave_v3/1\n"
+DUMP_HEADER = b"aave_v3/2\n"
 NOTHING = BaseAmount(0)
 
 
@@ -61,6 +62,18 @@ class AaveLedger:
         self._fold = Fold(self._state, self._root)
         self._market: Market | None = None
         self._accounts: tuple[Address, ...] | None = None
+        self._reading = MarketReading(
+            self._state,
+            self._root,
+            from_block=spec.from_block,
+            by_events=self._by_events,
+            on_change=self._forget_derived,
+        )
+
+    @property
+    def reading(self) -> MarketReading:
+        """How the market is read at one block."""
+        return self._reading
 
     @property
     def spender(self) -> Address | None:
@@ -190,9 +203,9 @@ class AaveLedger:
     # Looking.
 
     def accounts(self) -> tuple[Address, ...]:
-        """Every account with debt, sorted."""
+        """Every account with debt, sorted; none while the market is being read."""
         if self._accounts is None:
-            self._accounts = tuple(self._fold.debtors())
+            self._accounts = () if self._reading.header is not None else tuple(self._fold.debtors())
         return self._accounts
 
     def margin(self, account: Address) -> AccountMargin:
@@ -209,6 +222,8 @@ class AaveLedger:
 
     def account_data(self, account: Address, at_timestamp: int | None = None) -> UserAccountData | Unknown:
         """Return what ``getUserAccountData`` returns, at the block's timestamp or a later one (seconds)."""
+        if self._reading.header is not None:
+            return Unknown(f"{self.name} is still being read")
         market = self._market_at(at_timestamp)
         return account_data(market, position_of(self._state, market, account))
 

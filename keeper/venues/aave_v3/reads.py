@@ -119,8 +119,10 @@ def fold_reads(state: State, reads: Sequence[ContractRead]) -> None:
     """Fold the answers that are about this market; the others are ignored."""
     market = state.market
     sources = _sources(reads, market.oracle)
+    priced = state.priced()
     for asset, answer in _by_argument(reads, market.oracle, ASSET_PRICE).items():
-        state.prices.set(asset, _price(state, asset, answer, sources))
+        if asset in priced:
+            state.prices.set(asset, _price(state, asset, answer, sources))
     for asset, reserve in state.listed():
         balance = _by_argument(reads, asset, BALANCE_OF).get(reserve.a_token)
         if balance is not None:

@@ -10,6 +10,7 @@ from enum import Enum
 
 import msgspec
 
+from keeper.core.facts import BlockHeader
 from keeper.core.ids import ADDRESS_LENGTH, ZERO_ADDRESS, Address
 from keeper.core.units import BigInt
 from keeper.venues.aave_v3.math import RAY
@@ -17,6 +18,7 @@ from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
 
 ONLY_ROW = b"\0"
 BORROWING_BITS = int("01" * 128, 2)
+ITEM_LENGTH = 1 + 2 * ADDRESS_LENGTH
 _EPOCH_SHIFT = 32
 
 
@@ -104,8 +106,18 @@ class PriceRow(msgspec.Struct, frozen=True, array_like=True):
     following: Following = Following.READ
 
 
+class ReadingRow(msgspec.Struct, frozen=True, array_like=True):
+    """The block that the market is being read at, and the last block whose logs were searched for holders."""
+
+    header: BlockHeader
+    searched_to: int
+
+
 class State:
-    """The tables. Keys are addresses; balances are kept by token and account joined."""
+    """The tables. Keys are addresses; balances are kept by token and account joined.
+
+    The last four are empty but while the market is read at one block: :mod:`keeper.venues.aave_v3.reading`.
+    """
 
     def __init__(self) -> None:
         tables = self.tables = Tables()
@@ -122,6 +134,10 @@ class State:
         self.epochs = tables.table("epochs", ADDRESS_LENGTH, UnsignedColumn(12))
         self.scaled = tables.table("scaled", 2 * ADDRESS_LENGTH, UnsignedColumn(32))
         self.stable = tables.table("stable", 2 * ADDRESS_LENGTH, StructColumn(StableDebt))
+        self.reading = tables.table("reading", 1, StructColumn(ReadingRow))
+        self.holders = tables.table("holders", 2 * ADDRESS_LENGTH, UnsignedColumn(1))
+        self.unread = tables.table("unread", ITEM_LENGTH, UnsignedColumn(1))
+        self.totals = tables.table("totals", ADDRESS_LENGTH, UnsignedColumn(32))
 
     @property
     def now(self) -> BlockRow:

@@ -1,0 +1,51 @@
+"""The daemon begins from a reading of the market at one block, is killed in the middle of it, and goes on."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from itertools import chain
+from typing import Any
+
+import pytest
+
+from keeper.core.decisions import LiquidationObserved
+from keeper.core.facts import BlocksBackfilled, BootstrapCompleted, BootstrapStarted, RunStarted, VenueRead
+from tests.app.keeper_process import started
+from tests.app.market import Market
+from tests.app.test_daemon import liquidated, of
+from tests.chain.journals import read_journal, replayed
+
+pytestmark = [pytest.mark.chain, pytest.mark.slow]
+Json = Any
+SNAPSHOT = ('prices = "events"', 'prices = "events"\nbootstrap = "snapshot"')
+SMALL_PARTS = ("poll_interval_seconds", "batch_size_max = 4\nconcurrency_max = 1\npoll_interval_seconds")
+
+
+def being_read(status: Json) -> bool:
+    """Tell whether the reading has begun."""
+    return any(venue["reading"] for venue in status["venues"])
+
+
+async def test_a_killed_bootstrap_goes_on_and_the_keeper_helps(market: Market) -> None:
+    """Nothing is read twice, nothing is decided before all is read, and then accounts are helped; verified."""
+    market.changes += [SNAPSHOT, SMALL_PARTS]
+    async with started(market.keeper("--live")) as keeper:
+        await keeper.until_status(being_read)
+        assert (await keeper.get("/readyz"))[0] == HTTPStatus.SERVICE_UNAVAILABLE
+    async with started(market.keeper("--live")) as keeper:
+        await keeper.until_answer("/readyz", HTTPStatus.OK)
+        await market.crash()
+        await keeper.until_status(liquidated)
+        assert await keeper.leave() == 0
+
+    records = read_journal(market.journal)
+    items = list(chain.from_iterable(part.items for part in of(records, VenueRead)))
+    kinds = [type(record.body) for record in records]
+    second_run = max(place for place, kind in enumerate(kinds) if kind is RunStarted)
+    assert len(items) == len(set(items))
+    assert VenueRead in kinds[:second_run]
+    assert BootstrapCompleted in kinds[second_run:]
+    assert kinds.count(BootstrapStarted) == 1
+    assert BlocksBackfilled not in kinds
+    assert any(seen.intent_id for seen in of(records, LiquidationObserved))
+    assert replayed(market.journal).divergence is None
