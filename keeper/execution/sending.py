@@ -1,7 +1,7 @@
 """Handing signed bytes to the providers. Whatever comes back is an answer, never an outcome.
 
-All that a pass sends goes in one batch, lowest nonce first, to every healthy provider at the same time: one that takes a
-transaction and tells nobody then does no harm. A node may carry a batch out in any order: it then holds the
+All that a pass sends goes in one batch, lowest nonce first, to every healthy provider at the same time: if one of them
+takes a transaction and tells nobody, the others have it. A node may carry a batch out in any order: it then holds the
 higher nonces back until the lower ones have come, or refuses them as too high, and a later pass sends them again.
 
 The first clear yes decides; who is slower than that has a moment more, so that the bytes reach it too. Without a yes a
