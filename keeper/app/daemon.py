@@ -23,6 +23,7 @@ from keeper.app.clock import SystemClock
 from keeper.app.failpoints import failpoint_step
 from keeper.app.keys import Keys
 from keeper.app.picture import Picture
+from keeper.app.release import check_release, released
 from keeper.app.reload import check_reload
 from keeper.app.restore import restored_engine
 from keeper.app.runconfig import run_config
@@ -55,7 +56,9 @@ Reread = Callable[[], Settings]
 """Reads the configuration again, as the command line did."""
 
 
-async def run_daemon(settings: Settings, keys: Keys, *, live: bool, reread: Reread) -> None:
+async def run_daemon(
+    settings: Settings, keys: Keys, *, live: bool, reread: Reread, release: Sequence[str] = ()
+) -> None:
     """Run until SIGTERM or SIGINT, then drain and return.
 
     Args:
@@ -63,13 +66,14 @@ async def run_daemon(settings: Settings, keys: Keys, *, live: bool, reread: Rere
         keys: Of its signers.
         reread: For SIGHUP; raises a ConfigError when the configuration is wrong now.
         live: Send transactions. Otherwise every decision is made and journalled, and nothing is signed.
+        release: Halted signers that the operator lets go on.
 
     Raises:
         KeeperError: why the daemon could not start or go on; its ``exit_code`` is the process's.
     """
     try:
         async with _started(settings, keys, live=live, reread=reread) as daemon:
-            await daemon.run()
+            await daemon.run(release)
     except* Exception as group:  # noqa: BLE001 - the supervisor: whatever ended a task is told, then the process stops
         raise _verdict(list(_leaves(group))) from None
 
@@ -166,14 +170,15 @@ class _Daemon:
             self._run_id, config, engine, journal, self._recorder, clock, self._followed, self._watchdog.late
         )
 
-    async def run(self) -> None:
-        """Run every part until a signal, then drain."""
+    async def run(self, release: Sequence[str]) -> None:
+        """Run every part until a signal, then drain; ``release`` names the halted signers that may go on."""
+        check_release(self._config, self._engine, release)
         signals = Signals()
         self._metrics.resume(self._engine.intents.all_open())
         async with asyncio.TaskGroup() as tasks:
             watchdog = begin(tasks, "watchdog", self._watch())
             recorder = begin(tasks, "recorder", self._recorder.run())
-            await self._recorder.record([self._run_started()])
+            await self._recorder.record([self._run_started(), *await released(self._config, self._pools, release)])
             file, pulse = self._settings.limits.kill_switch_file, self._waits_for_disk("kill switch")
             watcher = begin(tasks, "kill switch", watch_kill_switch(file, self._recorder, self._clock, pulse))
             workers = [*self._start(tasks), begin(tasks, "reload", self._reload_when_asked(signals))]

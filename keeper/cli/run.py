@@ -22,6 +22,13 @@ def command(
     dev: Annotated[
         bool, typer.Option("--dev", help="Take raw keys from KEEPER__SIGNERS__<NAME>__KEY; on local chains only.")
     ] = False,
+    release_signer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Lift the halt of a signer you have looked into: its nonces go on from the chain's.",
+        ),
+    ] = None,
 ) -> None:
     """Watch the venues, decide, and with --live act. SIGTERM drains and exits 0; a second one hurries."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the run has begun: the file is only about to be read
@@ -49,7 +56,7 @@ def command(
     def reread() -> Settings:
         return load_settings(config, os.environ, dev=dev).without_secrets()
 
-    uvloop.run(run_daemon(settings, keys, live=live, reread=reread))
+    uvloop.run(run_daemon(settings, keys, live=live, reread=reread, release=tuple(release_signer or ())))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -1,8 +1,9 @@
 """The circuit breaker of each venue: transactions that revert one after the other pause it.
 
 A call is simulated before it is signed, so a revert in a block is either a lost race or a simulation that does not tell
-the truth; the second repeats itself until the gas is gone. A liquidation that succeeds shows that simulations hold, and
-begins the count anew, as do a pause and a new run. A reorg takes a revert back.
+the truth; the second repeats itself until the gas is gone. A liquidation that succeeds, ours or a rival's, shows that
+the venue lets itself be liquidated, and begins the count anew, as do a pause and a new run. So lost races pause nothing:
+each of them is somebody's success. A reorg takes a revert back.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Revert(msgspec.Struct, frozen=True):
 
 
 class VenueBreaker(msgspec.Struct):
-    """The reverts of one venue since its last success; ``paused_until`` is the last block of a pause, or zero."""
+    """The reverts of one venue since anybody's last success; ``paused_until`` is the last block of a pause, or zero."""
 
     venue: str
     reverts: list[Revert] = []

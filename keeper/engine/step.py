@@ -152,6 +152,10 @@ class Engine:
         stale_after = {spec.chain_id: spec.stale_after_seconds for spec in state.run.chains}
         return state.chain(chain_id).is_stale(state.clock.elapsed_ms, stale_after[chain_id])
 
+    def age_seconds(self, header: BlockHeader) -> int:
+        """Return how old a block is by the wall clock, as it was told last; negative for one from the future."""
+        return self._state.clock.unix_ms // 1000 - header.timestamp
+
     @property
     def kill_switch_armed(self) -> bool:
         """Whether the operator's kill switch is armed, or the run is draining."""
@@ -328,6 +332,7 @@ class Engine:
                 if seen is not None:
                     intent_id, advanced = self._state.intents.effect(seen.tx_hash, block.number, block.hash)
                     self._state.intents.tries.forgive((seen.venue, seen.account))
+                    self._state.intents.breakers.succeeded(seen.venue)
                     decisions += [LiquidationObserved(seen, block.number, intent_id), *advanced]
         return decisions
 

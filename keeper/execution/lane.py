@@ -192,7 +192,12 @@ class Lane:
     def _why_moot(self, intent: Intent, tip: BlockHeader) -> str | None:
         if self._engine.kill_switch_armed:
             return "kill switch"
-        return "expired" if tip.number > intent.valid_until_block else None
+        if tip.number > intent.valid_until_block:
+            return "expired"
+        limits = self._engine.limits
+        if tip.number - intent.admitted_at_block > limits.decision_ttl_blocks:
+            return "stale decision"
+        return "old head" if self._engine.age_seconds(tip) > limits.head_age_seconds_max else None
 
     # Acting on it
 

@@ -57,10 +57,11 @@ class SignerObserver:
         ]
         pinned = at_block(header.hash)
         account = [to_hex(self._address), pinned]
-        balance, nonce, priority_fee, *views = await self._node.batch(
+        balance, nonce, pending, priority_fee, *views = await self._node.batch(
             [
                 ("eth_getBalance", account),
                 ("eth_getTransactionCount", account),
+                ("eth_getTransactionCount", [to_hex(self._address), "pending"]),
                 ("eth_maxPriorityFeePerGas", []),
                 *(("eth_call", [view, pinned]) for pair in tokens for view in self._views(*pair)),
             ]
@@ -79,6 +80,7 @@ class SignerObserver:
                 if held is not None and allowed is not None
             ),
             priority_fee_wei=Wei(quantity(priority_fee, "eth_maxPriorityFeePerGas")),
+            pending_nonce=count(pending, "eth_getTransactionCount"),
         )
 
     def _views(self, token: Address, spender: Address) -> tuple[dict[str, str], dict[str, str]]:

@@ -26,6 +26,7 @@ def run_config(signer: Address) -> RunConfig:
                 finality_depth_blocks=None,
                 stale_after_seconds=90,
                 wrapped_native=NATIVE,
+                scanned=True,
             ),
         ),
         venues=(
@@ -60,5 +61,7 @@ def run_config(signer: Address) -> RunConfig:
             spend_base_per_intent_max=BaseAmount(10**6 * UNIT),
             attempts_per_account_max=3,
             head_age_seconds_max=60,
+            breaker_pause_blocks=10,
+            gas_wei_per_hour_max=Wei(10**20),
         ),
     )

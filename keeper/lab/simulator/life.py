@@ -7,18 +7,20 @@ clock, and the source of chance of the retry policy.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Never, cast
 
 from keeper import __version__
+from keeper.chain.audit import Audit
 from keeper.chain.follower import Follower, FollowerOptions
 from keeper.chain.heads import HeadOptions, Heads, HeadSlot
 from keeper.chain.limits import RateLimit
 from keeper.chain.pool import ProviderPool
 from keeper.chain.retry import RetryPolicy
 from keeper.chain.rpc import Provider
+from keeper.chain.scan import Scan
 from keeper.chain.watch import Watch
 from keeper.chain.window import Window
 from keeper.core.decisions import IntentAdmitted
@@ -52,6 +54,7 @@ from strategies import STRATEGIES
 TICK_SECONDS = 3.0
 POLL_SECONDS = 4.0
 SNAPSHOT_EVERY_RECORDS = 150
+AUDIT_EVERY_BLOCKS = 8
 DRAIN_SECONDS_MAX = 30.0
 DRAIN_POLL_SECONDS = 1.0
 
@@ -176,10 +179,11 @@ class Life:
         retry = RetryPolicy(chance=self._around.chance.random)
         heads = Heads(self.pool, (), self._chain_id, self.slot, clock, HeadOptions(poll_interval_seconds=POLL_SECONDS))
         state = self.engine.chains[self._chain_id]
+        watch = Watch(self._ledgers())
         follower = self._around.parts.follower(
             self._chain_id,
             self.pool,
-            Watch(self._ledgers()),
+            watch,
             self.recorder,
             clock,
             Window.resumed(config.venues[0].from_block, state.recent, state.finalized_number),
@@ -195,7 +199,31 @@ class Life:
         )
         self._lane = self._built_lane()
         works = (self._tick(), heads.run(), follower.run(self.slot), self._lane.run())
-        return [tasks.create_task(work) for work in works]
+        return [tasks.create_task(work) for work in (*works, *self._checks(watch, follower))]
+
+    def _checks(self, watch: Watch, follower: Follower) -> list[Coroutine[Any, Any, Never]]:
+        """What runs beside the follower: finality, the scan of final blocks, and the audit of accounts."""
+        clock, engine = self._around.clock, self.engine
+        scan = Scan(
+            self.pool,
+            watch,
+            self.recorder,
+            clock,
+            state=lambda: engine.chains[self._chain_id],
+            repair=follower.repair,
+            blocks_max=16,
+        )
+        audit = Audit(
+            self.pool,
+            watch,
+            self.recorder,
+            clock,
+            state=lambda: engine.chains[self._chain_id],
+            ledgers=self._ledgers(),
+            doubted=engine.doubted,
+            every_blocks=AUDIT_EVERY_BLOCKS,
+        )
+        return [follower.finality.run(), scan.run(), audit.run()]
 
     def _built_lane(self) -> Lane:
         config = self._around.config

@@ -167,8 +167,13 @@ class Oracles:
             self.violate("ledger", f"prices differ at block {block.number}")
 
     def _check_halted(self, life: Life) -> None:
+        """A foreign transaction must be noticed, unless it is older than the first slot: then it is history."""
+        bodies = [record.body for record in life.journal.read()]
+        first = min((body.nonce for body in bodies if isinstance(body, AttemptPrepared)), default=10**9)
         mined = any(
-            receipt.transaction.hash in self.foreign for block in self._chain.branch for receipt in block.receipts
+            receipt.transaction.hash in self.foreign and receipt.transaction.nonce >= first
+            for block in self._chain.branch
+            for receipt in block.receipts
         )
         if mined and life.engine.intents.halted(self._config.signers[0].name) is None:
             self.violate("halted", "a foreign transaction of our key is final and the signer is not halted")
