@@ -16,7 +16,7 @@ from typing import NamedTuple
 from keeper.chain.bloom import outside
 from keeper.chain.finality import QUORUM
 from keeper.chain.member import Member
-from keeper.chain.wire import LogFilter, decode_block_logs, decode_header, decode_transaction_logs
+from keeper.chain.wire import LogFilter, decode_block_logs, decode_header, decode_receipt_logs, decode_transaction_logs
 from keeper.core.errors import NodeError
 from keeper.core.facts import RawLog
 from keeper.core.ids import Hash32, to_hex
@@ -49,7 +49,7 @@ async def settle(members: Sequence[Member], wanted: LogFilter, number: int, bloc
     if invented and len(different) == 1:
         winner: Story | None = different.pop()
     else:
-        winner = _most(list(stories.values()), QUORUM) or await _by_receipts(stories, block_hash)
+        winner = _most(list(stories.values()), QUORUM) or await _by_receipts(stories, wanted, number, block_hash)
     right = tuple(member for member, story in stories.items() if story == winner)
     wrong = tuple(member for member, story in stories.items() if story != winner)
     return None if winner is None or not right else Verdict(winner, right, wrong + invented)
@@ -72,12 +72,16 @@ async def _told(member: Member, wanted: LogFilter, number: int, block_hash: Hash
     return _Told(story, outside(bloom, story) is None)
 
 
-async def _by_receipts(stories: dict[Member, Story], block_hash: Hash32) -> Story | None:
+async def _by_receipts(
+    stories: dict[Member, Story], wanted: LogFilter, number: int, block_hash: Hash32
+) -> Story | None:
     """Return the story that the receipts of at least two providers tell."""
     different = list(dict.fromkeys(stories.values()))
     common = set(different[0]).intersection(*different[1:]) if different else set()
     disputed = list(dict.fromkeys(log.tx_hash for story in different for log in story if log not in common))
-    receipts = await asyncio.gather(*(_receipt_logs(member, disputed, block_hash) for member in stories))
+    receipts = await asyncio.gather(
+        *(_receipt_logs(member, disputed, wanted, number, block_hash) for member in stories)
+    )
     told = [
         story
         for logs in receipts
@@ -88,10 +92,22 @@ async def _by_receipts(stories: dict[Member, Story], block_hash: Hash32) -> Stor
     return _most(told, QUORUM)
 
 
-async def _receipt_logs(member: Member, transactions: Sequence[Hash32], block_hash: Hash32) -> set[RawLog] | None:
+async def _receipt_logs(
+    member: Member, transactions: Sequence[Hash32], wanted: LogFilter, number: int, block_hash: Hash32
+) -> set[RawLog] | None:
+    """Return the logs that a block's receipts hold, ``None`` when the provider cannot tell.
+
+    The receipts of the whole block say what is not in it too. Where a provider does not give those, the disputed
+    transactions' own must all be there: a missing receipt is not a receipt without logs.
+    """
+    calls = [("eth_getTransactionReceipt", (to_hex(each),)) for each in transactions]
     try:
-        answers = await member.batch([("eth_getTransactionReceipt", (to_hex(each),)) for each in transactions])
-        return {log for answer in answers for log in decode_transaction_logs(answer, block_hash)}
+        whole, *single = await member.batch([("eth_getBlockReceipts", (to_hex(block_hash),)), *calls])
+        if isinstance(whole, list):
+            return set(decode_receipt_logs(whole, wanted, number, block_hash))
+        if None in single:
+            return None
+        return {log for answer in single for log in decode_transaction_logs(answer, block_hash)}
     except NodeError:
         return None
 

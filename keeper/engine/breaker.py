@@ -2,8 +2,8 @@
 
 A call is simulated before it is signed, so a revert in a block is either a lost race or a simulation that does not tell
 the truth; the second repeats itself until the gas is gone. A liquidation that succeeds, ours or a rival's, shows that
-the venue lets itself be liquidated, and begins the count anew, as do a pause and a new run. So lost races pause nothing:
-each of them is somebody's success. A reorg takes a revert back.
+the venue lets itself be liquidated, and begins the count anew, as do a pause and a new run. So lost races pause
+nothing: each of them is somebody's success. A reorg takes a revert back.
 """
 
 from __future__ import annotations

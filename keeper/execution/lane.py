@@ -60,7 +60,7 @@ from keeper.engine.step import Engine
 from keeper.execution.attempts import Attempts
 from keeper.execution.receipts import Receipt
 from keeper.execution.replays import replay
-from keeper.execution.sending import NamedNode, send
+from keeper.execution.sending import NamedNode, Sender
 from keeper.execution.signer import LocalSigner
 from keeper.execution.survey import Survey, survey
 
@@ -100,7 +100,7 @@ class Lane:
         self._address = signer.address
         self._attempts = Attempts(chain_id, spec.name, signer, engine)
         self._node = node
-        self._providers = providers
+        self._sender = Sender(providers)
         self._recorder = recorder
         self._engine = engine
         self._on_trouble = on_trouble
@@ -268,7 +268,7 @@ class Lane:
     async def _send(self, attempts: Sequence[AttemptPrepared]) -> None:
         """Send what is durable, unless the wait for that has brought a halt."""
         if attempts and self._may_sign():
-            await self._record(await send(self._providers(), attempts))
+            await self._record(await self._sender.send(attempts))
 
     async def _settle(self, slots: Sequence[TrackedIntent], seen: Survey) -> None:
         """Record the receipts in blocks that the fold holds."""

@@ -73,7 +73,8 @@ def hide(server: ScriptedServer, number: int) -> Fault:
 
 
 def invent(server: ScriptedServer, number: int) -> Fault:
-    """Add a log to a block that has one: of the same contract and event, so that the bloom allows it."""
+    """Add a log to a block that has one: of the same contract and event, so that only receipts can tell."""
+    server.chain.has_receipts = True
 
     def change(_: str, logs: list[Json]) -> Json:
         own = [log for log in logs if int(log["blockNumber"], 16) == number]
@@ -90,7 +91,7 @@ def without_receipts(fault: Fault) -> Fault:
     """Refuse receipts, too."""
 
     def refusing(method: str, params: list[Json]) -> Json:
-        if method == "eth_getTransactionReceipt":
+        if method in ("eth_getBlockReceipts", "eth_getTransactionReceipt"):
             raise Refuse(-32601, "the method does not exist")
         return fault(method, params)
 

@@ -61,6 +61,7 @@ class Stage:
             balance_wei_min=Wei(0),
         )
         self.limit = Wei(500 * GWEI)
+        self.decision_ttl_blocks = 100
         self.troubles: list[NodeError] = []
         self.first_block = "latest"
         self.start([])
@@ -135,6 +136,7 @@ class Stage:
                 spend_base_per_intent_max=nothing,
                 attempts_per_account_max=3,
                 head_age_seconds_max=60,
+                decision_ttl_blocks=self.decision_ttl_blocks,
             ),
         )
 

@@ -10,7 +10,7 @@ import pytest
 from keeper.core.codec import encoder, json_hook
 from keeper.core.decisions import IntentState
 from keeper.core.errors import InvariantBroken, NodeRefused
-from keeper.core.facts import IntentDropped, KillSwitchChanged, PreflightSeen, RevertReason
+from keeper.core.facts import ClockTicked, IntentDropped, KillSwitchChanged, PreflightSeen, RevertReason
 from keeper.core.ids import to_hex
 from keeper.core.units import Wei
 from tests.execution.faults import SEND, Crash
@@ -141,6 +141,31 @@ async def test_gas_too_dear(stage: Stage) -> None:
     assert (stage.state(intent), stage.attempts()) == (IntentState.ADMITTED, [])
     await stage.turn(4)
     assert (stage.state(intent), await stage.pulls()) == (IntentState.MINED, 1)
+
+
+@pytest.mark.fault(42)
+async def test_stale_decision(stage: Stage) -> None:
+    """A decision that could not be signed within its time to live is dropped unsigned, to be made anew."""
+    stage.decision_ttl_blocks = 2
+    stage.restart()
+    await stage.follow()
+    intent = stage.admit(ceiling_gwei=1)
+    await stage.set_base_fee(60 * GWEI)
+    await stage.turn(2)
+    assert stage.state(intent) is IntentState.ADMITTED
+    await stage.turn()
+    assert (stage.reasons(intent), stage.attempts()) == (["stale decision"], [])
+
+
+@pytest.mark.fault(42)
+async def test_old_head(stage: Stage) -> None:
+    """On a head older than the limit nothing is signed, whatever was decided on it."""
+    intent = stage.admit()
+    tip = stage.engine.chains[CHAIN_ID].tip
+    assert tip is not None
+    stage.recorder.put(ClockTicked((tip.timestamp + 61) * 1000))
+    await stage.act()
+    assert (stage.reasons(intent), stage.attempts()) == (["old head"], [])
 
 
 async def test_reverted_in_the_block(stage: Stage) -> None:

@@ -9,7 +9,7 @@ from keeper.core.errors import NodeMalformed, NodeRefused, NodeUnreachable
 from keeper.core.facts import AttemptPrepared, AttemptSent
 from keeper.core.ids import Hash32, to_hex
 from keeper.core.units import Wei
-from keeper.execution.sending import MESSAGE_CHARACTERS_MAX, send
+from keeper.execution.sending import MESSAGE_CHARACTERS_MAX, NamedNode, Sender
 from tests.execution.scripted import ScriptedNode
 
 ATTEMPT = AttemptPrepared(
@@ -27,6 +27,11 @@ ATTEMPT = AttemptPrepared(
     at_block=1,
 )
 YES = to_hex(ATTEMPT.tx_hash)
+
+
+async def send(nodes: list[NamedNode], attempts: list[AttemptPrepared]) -> list[AttemptSent]:
+    """Send attempts to some nodes."""
+    return await Sender(lambda: nodes).send(attempts)
 
 
 async def answers(*script: object) -> list[str]:
@@ -95,7 +100,7 @@ async def test_a_yes_outweighs_refusals_and_those_outweigh_silence() -> None:
     """What is recorded is the clearest answer, with the name of who gave it."""
     refusing, away = NodeRefused("p", -32000, "transaction underpriced"), NodeUnreachable("p", "timed out")
     replies = {"away": away, "refusing": refusing, "taking": YES}
-    nodes = [(name, ScriptedNode(reply)) for name, reply in replies.items()]
+    nodes: list[NamedNode] = [(name, ScriptedNode(reply)) for name, reply in replies.items()]
     (sent,) = await send(nodes, [ATTEMPT])
     assert (sent.provider, sent.answer) == ("taking", "accepted")
     (sent,) = await send([(name, ScriptedNode(replies[name])) for name in ("away", "refusing")], [ATTEMPT])

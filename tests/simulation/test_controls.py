@@ -12,7 +12,6 @@ from keeper.core.facts import AnyFact, AttemptPrepared, AttemptSent, BlockHeader
 from keeper.engine.intents import TrackedIntent
 from keeper.execution import lane as lane_module
 from keeper.execution.lane import Lane
-from keeper.execution.sending import send
 from keeper.execution.survey import Survey
 from keeper.journal.recorder import JournalRecorder
 from keeper.lab.simulator.disk import SimulatedJournal
@@ -29,7 +28,7 @@ class SendsFirst(Lane):
     async def _record(self, facts: Sequence[AnyFact]) -> None:
         signed = [fact for fact in facts if isinstance(fact, AttemptPrepared)]
         if signed:
-            await send(self._providers(), signed)
+            await self._sender.send(signed)
         await super()._record(facts)
 
 

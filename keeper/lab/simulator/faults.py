@@ -65,7 +65,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="fee-spike", line="gas costs fifty times as much from one block to the next", cases=(8, 9), rate=0.05),
     Fault(name="busy", line="blocks are full of better tips", cases=(8, 9), rate=0.1),
     Fault(name="eviction", line="a pool evicts a transaction", cases=(7,), rate=0.1),
-    Fault(name="silence", line="a node takes a transaction and tells nobody", cases=(6,), rate=0.2),
+    Fault(name="silence", line="one node takes a transaction and tells nobody", cases=(6,), rate=0.2),
     Fault(name="poor", line="the signer runs out of coin for gas", cases=(9,), rate=0.03),
     Fault(name="foreign", line="a transaction of our key from elsewhere", cases=(11, 12), rate=0.1, alone=True),
     Fault(name="finality-broken", line="a final block is replaced", cases=(35,), rate=0.1, alone=True),

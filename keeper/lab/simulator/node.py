@@ -35,6 +35,7 @@ class Node:
         self.name = name
         self.pool = Mempool()
         self.indexes_late = False
+        self.tells_nobody = False
         self._chain = chain
         self._chaos = chaos
         self._gossip = gossip
@@ -190,10 +191,15 @@ class Node:
         try:
             self.pool.add(transaction, self.head.state)
         except PoolRefused as refused:
+            if self.pool.find(transaction.hash) is not None:
+                self._tell(transaction)  # what it holds it announces again: others may have evicted it
             raise NodeRefused(self.name, -32000, str(refused)) from None
-        if not self._chaos.strikes("silence"):
-            self._gossip(transaction)
+        self._tell(transaction)
         return to_hex(transaction.hash)
+
+    def _tell(self, transaction: Transaction) -> None:
+        if not (self.tells_nobody and self._chaos.strikes("silence")):
+            self._gossip(transaction)
 
     def _eth_getTransactionByHash(self, tx_hash: str) -> Json:  # noqa: N802 - as above
         wanted = bytes.fromhex(tx_hash[2:])

@@ -59,6 +59,7 @@ class World:
         self.nodes = [
             Node(f"node-{index}", self.chain, chaos, self._gossip) for index in range(streams.of("world").randint(2, 3))
         ]
+        self.nodes[0].tells_nobody = True  # nor can anybody be reached when all nodes keep it to themselves
         self.nodes[-1].indexes_late = True  # one of them at most: two that are wrong together cannot be caught
         self.transports = [Transport(node, chaos, streams.of(f"transport {node.name}")) for node in self.nodes]
         self.disk = Disk(self._sync_seconds, self._disk_fault)
