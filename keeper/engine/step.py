@@ -74,7 +74,7 @@ class Engine:
         self._state = EngineState()
         self._handlers: dict[type, Callable[[Any], Iterable[AnyDecision]]] = {
             RunStarted: self._run_started,
-            RunStopped: self._run_stopped,
+            RunStopped: lambda _: (),
             SettingsReloaded: self._settings_reloaded,
             BlocksBackfilled: self._blocks_backfilled,
             BlockApplied: self._block_applied,
@@ -212,9 +212,6 @@ class Engine:
         for ledger in self._state.ledgers.values():
             for token in ledger.tokens():
                 self._state.intents.tries.renew((ledger.name, token))
-
-    def _run_stopped(self, _: RunStopped) -> tuple[AnyDecision, ...]:
-        return ()
 
     def _settings_reloaded(self, fact: SettingsReloaded) -> list[HealthChanged]:
         """Go on by other bounds. What they refuse is recorded anew: under them it is another situation."""
