@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from keeper.core.decisions import AnyDecision, Intent, IntentAdmitted, Proposal, ProposalRefused
 from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
-from keeper.core.ids import Address
+from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import PartialLiquidationSpec, SignerSpec
 from keeper.core.venue import AccountMargin, Ledger
 from keeper.engine.admission import approval_intent, liquidation_intent
+from keeper.engine.book import IntentBook
 from keeper.engine.gas import gas_price_wei, native_price_base
-from keeper.engine.intents import Subject
+from keeper.engine.intents import WITHOUT_EFFECT, Subject
 from keeper.engine.policy import Case, Refusal, in_flight_max, refuse
 from keeper.engine.refusals import RefusedPlan
 from keeper.engine.state import EngineState
@@ -114,9 +115,11 @@ class Head:
         ledger = self._ledgers[proposal.venue]
         failed = self._state.intents.tries.of((proposal.venue, proposal.account)).total
         native_base = native_price_base(self._chain, ledger)
-        intent = liquidation_intent(
-            proposal, ledger, signer, self._state.run.limits, self._header.number, failed, native_base
-        )
+        limits, head = self._state.run.limits, self._header.number
+        intent = liquidation_intent(proposal, ledger, signer, limits, head, failed, native_base)
+        while _is_spent(self._state.intents, intent.intent_id):
+            failed += 1
+            intent = liquidation_intent(proposal, ledger, signer, limits, head, failed, native_base)
         return self._admit(intent, proposal, signer, ledger) or IntentAdmitted(intent, proposal)
 
     def _admit(self, intent: Intent, proposal: Proposal | None, signer: SignerSpec, ledger: Ledger) -> Refusal | None:
@@ -163,6 +166,16 @@ class Head:
 
     def _venues(self, spec: PartialLiquidationSpec) -> list[Ledger]:
         return [ledger for name, ledger in self._ledgers.items() if name in spec.venues]
+
+
+def _is_spent(book: IntentBook, intent_id: Hash32) -> bool:
+    """Tell whether an intent of this id came to nothing.
+
+    A reorg can take back the liquidation that forgave an account's tries, and the situation before it with their count;
+    the try that failed then must not stand in the way of the next.
+    """
+    tracked = book.tracked(intent_id)
+    return tracked.failure is not None if tracked is not None else book.state(intent_id) in WITHOUT_EFFECT
 
 
 def _needs_allowance(wallet: SignerRead, token: Address, spender: Address | None) -> bool:

@@ -81,6 +81,9 @@ TRANSITIONS: Mapping[tuple[IntentState, Event], IntentState] = MappingProxyType(
 TERMINAL = (_S.FINAL_SUCCESS, _S.FINAL_REVERTED, _S.FINAL_CANCELLED, _S.ABANDONED, _S.SLOT_LOST)
 """The states that nothing leaves."""
 
+WITHOUT_EFFECT = tuple(state for state in TERMINAL if state is not _S.FINAL_SUCCESS)
+"""The ends of an intent that changed nothing."""
+
 UNMINED = (_S.ADMITTED, _S.PREPARED, _S.BROADCAST, _S.SEND_UNKNOWN)
 """The states in which an intent still waits for a block."""
 

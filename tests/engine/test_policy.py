@@ -13,6 +13,7 @@ from keeper.core.ids import Address
 from keeper.core.runconfig import PartialLiquidationSpec
 from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount, Wei
 from keeper.core.venue import AccountMargin, Call, Preview, StrategyView
+from keeper.engine.intents import subject_of
 from keeper.engine.policy import RULES
 from keeper.engine.step import Engine
 from strategies.partial_liquidation import decide
@@ -188,6 +189,23 @@ def test_account_has_open_intent() -> None:
     assert breached(history) == ["account_has_open_intent"]
 
 
+@pytest.mark.fault(13)
+def test_a_try_that_came_to_nothing_is_no_duplicate() -> None:
+    """When a reorg takes back the count of tries, the id of the next try still differs from the one that failed."""
+    history = History()
+    history.market()
+    (intent,) = admitted(history.breach())
+    history.prepare(intent, 0)
+    cancel = history.prepare(intent, 0, attempt=2, fee_wei=40 * GWEI, kind="cancel")
+    history.receipt(cancel, succeeded=True, number=history.engine.chains[31337].tip_number)
+    history.engine.intents.tries.forgive(subject_of(intent))
+
+    (again,) = admitted(history.block())
+
+    assert again.intent_id != intent.intent_id
+    assert (again.account, again.epoch) == (intent.account, intent.epoch)
+
+
 def test_open_intents_are_not_sized_again() -> None:
     """A strategy is not asked about an account that has an unmined intent."""
     asked: list[int] = []
@@ -206,14 +224,14 @@ def test_open_intents_are_not_sized_again() -> None:
 
 
 def test_duplicate_intent() -> None:
-    """A plan that is mined but not final is not admitted again in the same situation."""
+    """A plan that had its effect is not admitted again in the same situation, as while the ledger lags behind it."""
     history = History()
     history.market()
     intent = admitted(history.breach())[0]
     attempt = history.prepare(intent, 0)
-    history.block()
-    history.receipt(attempt, succeeded=False)
-    history.engine.intents.tries.forgive(("toy", intent.account))
+    tip = history.engine.chains[31337].tip
+    assert tip is not None
+    history.engine.intents.effect(attempt.tx_hash, tip.number, tip.hash)
     assert refused(history.block()) == ["duplicate_intent"]
 
 

@@ -87,6 +87,7 @@ def test_not_a_key(key: bytes) -> None:
         LocalSigner(key)
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize(
     "asked",
     [
@@ -107,12 +108,14 @@ def test_other_bytes_are_refused(asked: Transaction) -> None:
         verify_signed(signer.sign(TRANSACTION).raw, asked, signer.address)
 
 
+@pytest.mark.fault(41)
 def test_other_sender_is_refused() -> None:
     """Signed bytes that recover to another address stop the process."""
     with pytest.raises(InvariantBroken, match="recovers to"):
         verify_signed(LocalSigner(KEY).sign(TRANSACTION).raw, TRANSACTION, Address(bytes(20)))
 
 
+@pytest.mark.fault(41)
 def test_high_s_is_refused() -> None:
     """The other, malleable signature of the same transaction stops the process."""
     signer = LocalSigner(KEY)
