@@ -344,10 +344,14 @@ class IntentBook:
     def _advance(
         self, tracked: TrackedIntent, event: Event, reason: str, inclusion: Inclusion | None = None
     ) -> list[IntentAdvanced]:
-        before = tracked.failure
+        before, had_effect = tracked.failure, _has_effect(tracked)
         advanced = tracked.advance(event, reason)
         if event in (Event.INCLUDED, Event.REORGED):
             tracked.inclusion = inclusion
+        if _has_effect(tracked) and not had_effect:  # and not again when it is final: what failed since stands
+            self.tries.forgive(tracked.subject)
+            if tracked.intent.kind == "liquidation":
+                self.breakers.succeeded(tracked.intent.venue)
         self._settle(tracked, before)
         return advanced
 
@@ -358,10 +362,6 @@ class IntentBook:
         self._count_revert(tracked, before)
         if (before is None) is not (after is None):
             self.spend.release(tracked.intent.intent_id, released=after is not None)
-        if tracked.inclusion is not None and tracked.inclusion.outcome is Outcome.EFFECT:
-            self.tries.forgive(tracked.subject)
-            if tracked.intent.kind == "liquidation":
-                self.breakers.succeeded(tracked.intent.venue)
         if tracked.state in TERMINAL:
             self._end(tracked)
 
@@ -387,6 +387,10 @@ class IntentBook:
             return []
         self._halted[signer] = f"{reason}; {RELEASE}"
         return [SignerHalted(signer, self._halted[signer])]
+
+
+def _has_effect(tracked: TrackedIntent) -> bool:
+    return tracked.inclusion is not None and tracked.inclusion.outcome is Outcome.EFFECT
 
 
 def _broken(intent_id: Hash32, reason: str) -> InvariantBroken:

@@ -295,3 +295,15 @@ def test_approval_that_succeeds_clears_its_failures() -> None:
     before = book.tries.of(subject).total
     book.receipt(ReceiptSeen(fact.intent_id, fact.tx_hash, 5, content_id(5), True, 1, Wei(1), None), 0)
     assert (before, book.tries.of(subject).total) == (1, 0)
+
+
+def test_old_success_forgives_no_later_failure() -> None:
+    """A success counts when it is in a block: once it is final, what failed after it is still counted."""
+    book, fact = signed(1)
+    book.effect(fact.tx_hash, 5, content_id(5))
+    failed = intent(2, ACCOUNTS[0])
+    book.admit(failed, 0)
+    book.drop(IntentDropped(failed.intent_id, "test"))
+    book.finalize(CHAIN, 5, 9)
+
+    assert book.tries.of((failed.venue, failed.account)).total == 1
