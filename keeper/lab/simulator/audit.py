@@ -14,6 +14,7 @@ from keeper.core.facts import (
     BlockFinalized,
     BlockReverted,
     BlocksBackfilled,
+    LogsRepaired,
     RawLog,
 )
 from keeper.core.ids import Address, Hash32, to_hex
@@ -109,6 +110,8 @@ class _Blocks:
             case BlockReverted(number=number, hash=block_hash):
                 if number <= self._finalized or not self._branch or self._branch.pop() != block_hash:
                     raise AuditFailed("blocks", f"block {number} was reverted and was not an unfinal tip")
+            case LogsRepaired(first=first, blocks=repaired):
+                self._repair(first, {each.block.number: each.block.logs for each in repaired})
             case BlockFinalized(number=number, hash=block_hash):
                 self._finalize(number, block_hash)
             case _:
@@ -133,9 +136,17 @@ class _Blocks:
         while path[-1].number > first:
             path.append(self._chain.by_hash[path[-1].header.parent_hash])
         for each in reversed(path):
-            _, logs = found.get(each.number, (each.hash, ()))
-            self._apply(each.number, each.header.parent_hash, each.hash, logs)
+            block_hash, logs = found.get(each.number, (each.hash, ()))
+            self._apply(each.number, each.header.parent_hash, block_hash, logs)
         self._finalized = max(self._finalized, block.number)
+
+    def _repair(self, first: int, found: dict[int, Sequence[RawLog]]) -> None:
+        """What a repair leaves must be the truth, whatever stood there before."""
+        for number in range(first, (self._first or 0) + len(self._branch)):
+            block = self._chain.by_hash[self._branch[number - (self._first or 0)]]
+            if tuple(found.get(number, ())) != watched_logs(block):
+                missing = len(watched_logs(block)) - len(found.get(number, ()))
+                raise AuditFailed("repair", f"block {number} was repaired to what is wrong: {missing} logs are missing")
 
     def _finalize(self, number: int, block_hash: Hash32) -> None:
         if number < self._finalized:

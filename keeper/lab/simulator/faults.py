@@ -56,6 +56,13 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="head-stale", line="an old head is announced again", cases=(29, 30), rate=0.1),
     Fault(name="head-silent", line="the head stream is dead for some blocks", cases=(27, 28), rate=0.06),
     Fault(name="unindexed", line="one provider answers no logs for a block it has not indexed", cases=(31,), rate=0.3),
+    Fault(
+        name="log-left-out",
+        line="one provider leaves out the logs of a block, however old, for some answers",
+        cases=(32, 33),
+        rate=0.3,
+        promised=False,
+    ),
     Fault(name="finality-missing", line="a provider knows no finalized block", cases=(36,), rate=0.1),
     Fault(name="finality-back", line="a provider's finalized block goes back", cases=(36,), rate=0.1),
     Fault(name="reorg", line="one to eight blocks are replaced", cases=(13, 34, 37, 38), rate=0.12),

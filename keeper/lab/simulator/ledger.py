@@ -209,7 +209,8 @@ class SimulatedLedger:
         findings = []
         for read in reads:
             account = market.account_of(read.calldata)
-            if account is not None and read.output is not None:
+            known = account is not None and all(token in self._prices.rows for token in self._of(account))
+            if account is not None and known and read.output is not None:
                 collateral, _, debt = market.sums(self._of(account), self._prices.rows)
                 theirs = (int.from_bytes(read.output[:32], "big"), int.from_bytes(read.output[32:], "big"))
                 findings.append(AuditFinding(account, str((collateral, debt)), str(theirs)))

@@ -18,6 +18,8 @@ from keeper.lab.simulator.transactions import Transaction, decode_signed
 CHAIN_ID = 31337
 TIP_WEI = 2 * 10**9
 RANGE_BLOCKS_MAX = 5
+INDEX_LAG_BLOCKS = 2
+LEFT_OUT_ANSWERS = 3
 Json = Any
 
 
@@ -43,6 +45,9 @@ class Node:
         self._known = {block.hash for block in self.branch}
         self._receipts: dict[Hash32, list[tuple[Block, int]]] = {}
         self._unindexed: dict[Hash32, int] = {}
+        """At which height of the head a block's logs can be found."""
+        self._left_out: dict[Hash32, int] = {}
+        """How many more answers leave out a block's logs."""
 
     @property
     def head(self) -> Block:
@@ -84,7 +89,9 @@ class Node:
             if receipt.transaction.raw:
                 self._receipts.setdefault(receipt.transaction.hash, []).append((block, index))
         if self.indexes_late and block.logs and self._chaos.strikes("unindexed"):
-            self._unindexed[block.hash] = 3
+            self._unindexed[block.hash] = block.number + INDEX_LAG_BLOCKS
+        if self.indexes_late and block.logs and self._chaos.strikes("log-left-out"):
+            self._left_out[block.hash] = LEFT_OUT_ANSWERS
 
     def _is_on_branch(self, block: Block) -> bool:
         return block.number < len(self.branch) and self.branch[block.number] is block
@@ -132,11 +139,11 @@ class Node:
         return [log for block in blocks for log in self._indexed(block) if _is_wanted(log, wanted)]
 
     def _indexed(self, block: Block) -> tuple[Json, ...]:
-        left = self._unindexed.get(block.hash, 0)
-        if left and not self._chaos.is_calm:
-            self._unindexed[block.hash] = left - 1
-            return ()
-        return block.logs_json
+        if self._chaos.is_calm:
+            return block.logs_json
+        left = self._left_out.get(block.hash, 0)
+        self._left_out[block.hash] = left - 1
+        return () if left > 0 or self._unindexed.get(block.hash, 0) > self.head.number else block.logs_json
 
     def _eth_getBlockReceipts(self, block_hash: str) -> Json:  # noqa: N802 - as above
         """They lie with the block, not with the index of logs."""
@@ -219,6 +226,7 @@ class Node:
             "status": hex(receipt.succeeded),
             "gasUsed": hex(receipt.gas_used),
             "effectiveGasPrice": hex(receipt.gas_price_wei),
+            "logs": [log for log in block.logs_json if log["transactionHash"] == tx_hash],
         }
 
     def _mined(self, tx_hash: Hash32) -> tuple[Block, int] | None:
