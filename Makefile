@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak bench fmt lock clean
+.PHONY: help setup demo test check soak promises mutations bench fmt lock clean
 
 help:          ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -28,8 +28,15 @@ check: setup   ## what CI runs
 	$(MAKE) --no-print-directory test
 	$(PYTEST) -n 2 -rP -m soak
 
-soak: setup    ## 10,000 seeds of the simulator, all faults
+soak: setup    ## 10,000 seeds of the simulator with all faults, and 100 of the real daemon on a real node
 	$(BIN)/keeper lab simulate --seeds 10000 --jobs 2
+	$(BIN)/keeper lab chaos --seeds 100 --jobs 4
+
+promises: setup   ## write docs/promises.md: which test proves which promise
+	$(BIN)/python -m tests.promises >promises.tmp && mv promises.tmp docs/promises.md
+
+mutations: setup  ## break one rule at a time and write docs/mutations.md: what noticed
+	$(BIN)/python -m tests.mutations
 
 bench: setup   ## measure; writes bench-out.json
 	$(BIN)/python -m bench >bench-out.json

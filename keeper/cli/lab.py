@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from keeper import __version__
+from keeper.cli.lab_chaos import command as chaos
 from keeper.cli.options import JsonOption
 from keeper.cli.terminal import emit, emit_json, emit_table, progress
 from keeper.core.errors import NotHolding, UsageError
@@ -52,6 +53,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 @app.callback()
 def _lab() -> None:
     """Laboratories that run the shipped code in made-up worlds."""
+
+
+app.command("chaos", epilog="Example: keeper lab chaos --seeds 8 --jobs 3")(chaos)
 
 
 @app.command(epilog="Example: keeper lab simulate --seeds 200 --jobs 2")

@@ -154,6 +154,7 @@ BAD_LOGS: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = {
 }
 
 
+@pytest.mark.fault(34)
 @pytest.mark.parametrize("name", list(BAD_LOGS))
 def test_bad_log_is_named(name: str) -> None:
     """A log that is not a watched log of this block is malformed, and the message says why."""
