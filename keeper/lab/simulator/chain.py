@@ -123,12 +123,6 @@ class Chain:
         return block
 
 
-def is_executable(state: State, transaction: Transaction) -> bool:
-    """Tell whether a signed transaction can be in the next block of a state."""
-    funded = state.native.get(transaction.sender, 0) >= transaction.cost_wei_max
-    return funded and state.nonces.get(transaction.sender, 0) == transaction.nonce
-
-
 def _execute(state: State, transaction: Transaction, base_fee_wei: int) -> tuple[Receipt, list[Emitted]]:
     """Carry out a transaction; one of ours pays for its gas whether it succeeds or not."""
     try:
