@@ -10,38 +10,18 @@ from typing import Any
 
 import pytest
 
-from keeper.core.codec import Record
 from keeper.core.decisions import IntentAdmitted, LiquidationObserved, ProposalRefused
 from keeper.core.facts import AttemptPrepared, AttemptSent, IntentDropped, KillSwitchChanged, RunStarted, RunStopped
 from keeper.engine.step import ENGINE_VERSION
 from keeper.journal.reader import JournalReader
 from tests.app.keeper_process import KeeperProcess, started
+from tests.app.looks import in_flight, liquidated, of, refused
 from tests.app.market import Market
 from tests.bad_input.proxy import proxy_of
 from tests.chain.journals import read_journal, replayed
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
 Json = Any
-
-
-def of(records: list[Record], kind: type) -> list[Any]:
-    """Return the bodies of one kind, in order."""
-    return [record.body for record in records if isinstance(record.body, kind)]
-
-
-def refused(status: Json) -> bool:
-    """Tell whether the newest decisions hold a refusal."""
-    return any(decision["kind"] == "ProposalRefused" for decision in status["last_decisions"])
-
-
-def liquidated(status: Json) -> bool:
-    """Tell whether the newest decisions hold a liquidation."""
-    return any(decision["kind"] == "LiquidationObserved" for decision in status["last_decisions"])
-
-
-def in_flight(status: Json, kind: str) -> list[Json]:
-    """Return the intents of a kind that were sent and are not mined."""
-    return [one for one in status["intents"] if one["kind"] == kind and one["state"] == "broadcast"]
 
 
 def snapshot_sequences(path: Path) -> list[int]:

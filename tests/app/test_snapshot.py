@@ -11,8 +11,8 @@ import pytest
 from keeper.core.decisions import LiquidationObserved
 from keeper.core.facts import BlocksBackfilled, BootstrapCompleted, BootstrapStarted, RunStarted, VenueRead
 from tests.app.keeper_process import started
+from tests.app.looks import liquidated, of
 from tests.app.market import Market
-from tests.app.test_daemon import liquidated, of
 from tests.chain.journals import read_journal, replayed
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
