@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
 
@@ -125,6 +125,15 @@ class Market:
             assert old in text
             text = text.replace(old, new)
         return text
+
+    def second(self, *changes: tuple[str, str]) -> Market:
+        """Return the same market for another keeper of the same key, with files and a journal of its own."""
+        folder = self.folder / "second"
+        folder.mkdir()
+        keystore = folder / "main.json"
+        keystore.write_bytes((self.folder / keystore.name).read_bytes())
+        keystore.chmod(0o600)
+        return replace(self, folder=folder, changes=[*self.changes, *changes])
 
     async def crash(self, percent: int = 40) -> None:
         """Let the volatile assets lose so much that accounts are unsafe, in one block."""

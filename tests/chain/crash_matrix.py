@@ -33,12 +33,13 @@ class Fall:
         """Whether the last price is set."""
         return self._step == STEPS
 
-    async def go_on(self, keeper: KeeperProcess) -> None:
-        """Make the next block; some are replaced once the keeper, if it lives, has seen them."""
+    async def go_on(self, keeper: KeeperProcess | None) -> None:
+        """Make the next block; some are replaced once the keeper, if one lives and is awake, has seen them."""
         await move_prices(self._market.rpc, self._market.aave, self._prices[self._step])
         self._step += 1
         if self._step in REORG_AT:
-            await keeper.ends_before(await self._market.height())
+            if keeper is not None:
+                await keeper.ends_before(await self._market.height())
             await self._market.rpc.call("anvil_reorg", 1, [], answer=object)
             await self._market.mine()
 
@@ -64,15 +65,20 @@ async def run_until_quiet(market: Market, fall: Fall) -> int:
     """Run a keeper through what is left of the fall until nothing is under way; return its exit code."""
     async with started(market.keeper("--live")) as keeper:
         assert await keeper.is_ready_before_it_ends()
-        quiet = 0
-        for _ in range(BLOCKS_MAX):
-            await (market.mine() if fall.is_over else fall.go_on(keeper))
-            assert not await keeper.ends_before(await market.height())
-            under_way = (await keeper.status())["intents"]
-            quiet = quiet + 1 if fall.is_over and not under_way else 0
-            if quiet == QUIET_BLOCKS:
-                break
+        await until_quiet(keeper, market, fall)
         return await keeper.leave()
+
+
+async def until_quiet(keeper: KeeperProcess, market: Market, fall: Fall) -> None:
+    """Let the prices fall to the end, and blocks follow until a running keeper has nothing under way."""
+    quiet = 0
+    for _ in range(BLOCKS_MAX):
+        await (market.mine() if fall.is_over else fall.go_on(keeper))
+        assert not await keeper.ends_before(await market.height())
+        under_way = (await keeper.status())["intents"]
+        quiet = quiet + 1 if fall.is_over and not under_way else 0
+        if quiet == QUIET_BLOCKS:
+            break
 
 
 @asynccontextmanager
