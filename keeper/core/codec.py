@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from keeper.core.decisions import AnyDecision
+from keeper.core.errors import invariant
 from keeper.core.facts import AnyFact
 from keeper.core.units import BigInt
 
@@ -18,8 +19,11 @@ AnyBody = AnyFact | AnyDecision
 COUNT_LIMIT = 2**63
 """What a record and its frame hold of a plain integer; whatever may be larger is a :class:`BigInt`."""
 
+BIG_INT_BYTES_MAX = 128
+"""Twice what the product of two words of the EVM takes: Python would not print one that a forged file could hold."""
 
-class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+
+class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A fact or a decision with its place in the journal.
 
     ``cause`` is the sequence of the fact that a decision follows from, zero for a fact. ``recorded_at_ms`` explains;
@@ -35,15 +39,23 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def encode_hook(value: object) -> object:
     """Give msgspec the bytes of a :class:`BigInt`."""
     if isinstance(value, BigInt):
-        return int(value).to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+        size = value.bit_length() // 8 + 1
+        invariant(size <= BIG_INT_BYTES_MAX, "journal", "an integer too long to be read again")
+        return int(value).to_bytes(size, "big", signed=True)
     raise NotImplementedError(f"{type(value).__name__} cannot be journalled")
 
 
 def decode_hook(kind: type, value: object) -> object:
-    """Build a :class:`BigInt` (or unit) from the bytes of :func:`encode_hook`."""
-    if issubclass(kind, BigInt) and isinstance(value, bytes):
-        return kind(int.from_bytes(value, "big", signed=True))
-    raise NotImplementedError(f"{kind.__name__} cannot be read from {type(value).__name__}")
+    """Build a :class:`BigInt` (or unit) from the bytes of :func:`encode_hook`; msgspec says where another thing stands.
+
+    Raises:
+        ValueError: it is not bytes, or is longer than any figure of ours.
+    """
+    if not issubclass(kind, BigInt):
+        raise NotImplementedError(f"{kind.__name__} cannot be read from {type(value).__name__}")
+    if not isinstance(value, bytes) or len(value) > BIG_INT_BYTES_MAX:
+        raise ValueError(f"{type(value).__name__} is not a {kind.__name__}")
+    return kind(int.from_bytes(value, "big", signed=True))
 
 
 def json_hook(value: object) -> object:

@@ -13,8 +13,8 @@ from keeper.core.units import BaseAmount, TokenAmount, Wad, Wei
 from keeper.core.venue import AccountMargin, Epoch, LiquidationSeen, Preview
 
 
-class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The base of all decisions."""
+class Decision(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """The base of all decisions. A field that this version does not know is refused, never skipped."""
 
 
 class IntentState(Enum):
@@ -32,7 +32,7 @@ class IntentState(Enum):
     SLOT_LOST = "slot_lost"
 
 
-class Alternative(msgspec.Struct, frozen=True, array_like=True):
+class Alternative(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A slice that was considered and beaten, and by what."""
 
     debt_asset: Address
@@ -43,7 +43,7 @@ class Alternative(msgspec.Struct, frozen=True, array_like=True):
     why_not: str
 
 
-class Proposal(msgspec.Struct, frozen=True, array_like=True):
+class Proposal(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a strategy would like: one slice of one account, with everything it was weighed by.
 
     ``profit_base`` = seized less repaid, gas and slippage, all USD 1e-8.
@@ -63,7 +63,7 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True):
     alternatives: tuple[Alternative, ...]
 
 
-class Intent(msgspec.Struct, frozen=True, array_like=True):
+class Intent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An admitted proposal, or an allowance it needs. ``intent_id`` is derived from its content.
 
     ``gas_price_wei_max`` is the ceiling its fees may be bumped to, ``gas`` what it is expected to take.

@@ -15,11 +15,11 @@ from keeper.core.runconfig import Holding, RunConfig
 from keeper.core.units import TokenAmount, Wei
 
 
-class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The base of all facts."""
+class Fact(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """The base of all facts. A field that this version does not know is refused, never skipped."""
 
 
-class RawLog(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class RawLog(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One event log as the node returned it. ``log_index`` is the index in the block."""
 
     address: Address
@@ -29,7 +29,7 @@ class RawLog(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tx_hash: Hash32
 
 
-class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class BlockHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The header fields that are used. ``timestamp`` in seconds; ``base_fee_wei`` is zero before EIP-1559."""
 
     number: int
@@ -40,14 +40,14 @@ class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
     logs_bloom: bytes
 
 
-class ReadRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class ReadRequest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A view call that a venue wants made at each block it is told about."""
 
     target: Address
     calldata: bytes
 
 
-class ContractRead(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class ContractRead(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The answer to a :class:`ReadRequest`: ``output`` bytes, or ``error`` when the view reverted."""
 
     target: Address
@@ -56,7 +56,7 @@ class ContractRead(msgspec.Struct, frozen=True, array_like=True, gc=False):
     error: str | None
 
 
-class BackfilledBlock(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class BackfilledBlock(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A finalised block that has watched logs."""
 
     number: int
@@ -65,7 +65,7 @@ class BackfilledBlock(msgspec.Struct, frozen=True, array_like=True, gc=False):
     logs: tuple[RawLog, ...]
 
 
-class RepairedBlock(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class RepairedBlock(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A block's right logs, and the venue reads made at its end."""
 
     block: BackfilledBlock
@@ -266,7 +266,7 @@ class SignerReleased(Fact, frozen=True, tag="SignerReleased/1"):
     nonce: int
 
 
-class RevertReason(msgspec.Struct, frozen=True, array_like=True):
+class RevertReason(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Why a call reverted: decoded (``name``) where the contract's errors are known, and the raw data."""
 
     name: str
@@ -345,7 +345,7 @@ class IntentDropped(Fact, frozen=True, tag="IntentDropped/1"):
     reason: str
 
 
-class TokenSpend(msgspec.Struct, frozen=True, array_like=True):
+class TokenSpend(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What an intent takes from the signer's inventory."""
 
     token: Address

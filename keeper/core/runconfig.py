@@ -14,7 +14,7 @@ from keeper.core.ids import Address
 from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad, Wei
 
 
-class ChainSpec(msgspec.Struct, frozen=True, kw_only=True):
+class ChainSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A chain the run follows.
 
     ``finality_depth_blocks`` is ``None`` when the chain's own ``finalized`` tag is used. ``wrapped_native`` is the
@@ -30,7 +30,7 @@ class ChainSpec(msgspec.Struct, frozen=True, kw_only=True):
     scanned: bool = False
 
 
-class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
+class VenueSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A deployment of a protocol on a chain.
 
     ``root`` is the protocol's root contract (Aave: PoolAddressesProvider). ``prices`` is ``"read"`` (the venue's
@@ -48,7 +48,7 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap: Literal["logs", "snapshot"] = "logs"
 
 
-class SignerSpec(msgspec.Struct, frozen=True, kw_only=True):
+class SignerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A signing account; ``in_flight_max`` transactions may be unmined at once."""
 
     name: str
@@ -59,7 +59,9 @@ class SignerSpec(msgspec.Struct, frozen=True, kw_only=True):
     balance_wei_min: Wei
 
 
-class PartialLiquidationSpec(msgspec.Struct, frozen=True, kw_only=True, tag="partial_liquidation"):
+class PartialLiquidationSpec(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="partial_liquidation"
+):
     """Parameters of ``strategies/partial_liquidation.py``.
 
     ``slippage_bps`` (by collateral token, else ``slippage_bps_default``) is what selling the seized collateral is
@@ -83,7 +85,7 @@ class PartialLiquidationSpec(msgspec.Struct, frozen=True, kw_only=True, tag="par
         return (self.signer, *self.more_signers)
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The policy gate's limits; base amounts are USD, 1e-8.
 
     A venue is paused for ``breaker_pause_blocks`` when ``reverts_per_venue_max`` transactions reverted within
@@ -104,7 +106,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     decision_ttl_blocks: int = 2
 
 
-class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything the engine decides by."""
 
     live: bool
@@ -115,7 +117,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
 
 
-class Holding(msgspec.Struct, frozen=True, array_like=True):
+class Holding(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A signer's balance of one token and what it allows one venue's pool to take."""
 
     token: Address

@@ -25,21 +25,21 @@ class Status(Enum):
     UNKNOWN = "unknown"
 
 
-class Health(msgspec.Struct, frozen=True, array_like=True):
+class Health(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """``Healthy | Liquidatable | Unknown(reason)``; ``reason`` is set only when unknown."""
 
     status: Status
     reason: str | None = None
 
 
-class Epoch(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Epoch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, order=True):
     """The version of an account's position: where the last event that changed it stands."""
 
     block_number: int
     log_index: int
 
 
-class AccountMargin(msgspec.Struct, frozen=True, array_like=True):
+class AccountMargin(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An account's margin at a block. ``health_wad`` is the contract's own figure, ``None`` without debt or unknown."""
 
     venue: str
@@ -51,7 +51,7 @@ class AccountMargin(msgspec.Struct, frozen=True, array_like=True):
     debt_base: BaseAmount
 
 
-class Pair(msgspec.Struct, frozen=True, array_like=True):
+class Pair(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One debt that may be repaid against one collateral, and the most that the protocol lets be repaid now.
 
     ``bonus`` is 10000 + the liquidator's discount. ``liquidation_threshold`` is the collateral's, as it counts for
@@ -67,7 +67,7 @@ class Pair(msgspec.Struct, frozen=True, array_like=True):
     collateral_base: BaseAmount
 
 
-class Preview(msgspec.Struct, frozen=True, array_like=True):
+class Preview(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What the contract would do if this much were covered now, to the wei.
 
     ``seized`` is what the liquidator receives, ``protocol_fee`` what the treasury takes on top, both in collateral
@@ -101,14 +101,14 @@ class Preview(msgspec.Struct, frozen=True, array_like=True):
         return BaseAmount(repaid_base), BaseAmount(seized_base)
 
 
-class Call(msgspec.Struct, frozen=True, array_like=True):
+class Call(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A contract call: target and calldata."""
 
     to: Address
     data: bytes
 
 
-class LiquidationSeen(msgspec.Struct, frozen=True, array_like=True):
+class LiquidationSeen(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A liquidation that happened, by whomever, read from the venue's own event."""
 
     venue: str
@@ -121,7 +121,7 @@ class LiquidationSeen(msgspec.Struct, frozen=True, array_like=True):
     tx_hash: Hash32
 
 
-class AuditFinding(msgspec.Struct, frozen=True, array_like=True):
+class AuditFinding(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What an audit found of an account: our figures and the venue's own, as text; equal when they agree."""
 
     account: Address

@@ -21,9 +21,10 @@ import msgspec
 import zstandard
 
 from keeper.core.codec import AnyBody, Record, decoder, encoder
-from keeper.core.errors import JournalDamaged, invariant
+from keeper.core.errors import JournalDamaged, JournalForeign, invariant
 from keeper.core.facts import BlockApplied, BlockFinalized, BlockReverted, BlocksBackfilled, LogsRepaired
 from keeper.core.ids import HASH_LENGTH, Hash32
+from keeper.journal.expanding import EXPANDED_BYTES_MAX, expanded
 from keeper.journal.upcast import Upcasts, upgrade_records
 
 CODEC_PLAIN = 0
@@ -92,6 +93,7 @@ def encode_group(bodies: Sequence[tuple[AnyBody, int]], first_sequence: int, uni
     # A tuple is encoded as the Record of the same fields is, and costs a third of it.
     records = [(sequence, unix_ms, cause, body) for sequence, (body, cause) in enumerate(bodies, first_sequence)]
     packed = _ENCODER.encode(records)
+    invariant(len(packed) <= EXPANDED_BYTES_MAX, "journal", "an append too long to be read again")
     first_block, last_block = _block_span(bodies)
     return Group(
         first_sequence,
@@ -184,23 +186,35 @@ class FrameDecoder:
     def __init__(self, upcasts: Upcasts, where: str) -> None:
         self._upcasts = upcasts
         self._where = where
-        self._decompressor = zstandard.ZstdDecompressor()
 
     def decode(self, frame: Frame) -> list[Record]:
         """Return the records of a frame whose hash was checked.
 
         Raises:
             JournalForeign: a record of a newer version, or of no version this program knows.
-            JournalDamaged: the records are not numbered as the frame says.
+            JournalDamaged: the payload is no list of records, or they are not numbered as the frame says. Whoever
+                forges a file can seal what he likes.
         """
-        packed = frame.payload
-        if frame.header.codec == CODEC_ZSTD:
-            packed = self._decompressor.decompress(packed)
+        first, last = frame.header[:2]
+        try:
+            records = self._records(frame)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            reason = f"the frame at sequence {first} cannot be decoded ({error})"
+            raise JournalDamaged(self._where, reason, RESTORE) from error
+        numbers = [record.sequence for record in records]
+        if len(numbers) != last - first + 1 or numbers != list(range(first, last + 1)):
+            raise JournalDamaged(self._where, f"the records of the frame at sequence {first} are misnumbered", RESTORE)
+        return records
+
+    def _records(self, frame: Frame) -> list[Record]:
+        packed, codec = frame.payload, frame.header.codec
+        if codec == CODEC_ZSTD:
+            packed = expanded(packed)
+        elif codec != CODEC_PLAIN:
+            reason = f"the frame at sequence {frame.header.first_sequence} has codec {codec}, which is not known"
+            raise JournalForeign(self._where, reason, "upgrade margin-keeper to the version that wrote it")
         try:
             records: list[Record] = _RECORDS.decode(packed)
         except msgspec.ValidationError:  # the fast path knows current tags only
             records = upgrade_records(packed, self._upcasts)
-        first, last = frame.header[:2]
-        if [record.sequence for record in records] != list(range(first, last + 1)):
-            raise JournalDamaged(self._where, f"the records of the frame at sequence {first} are misnumbered", RESTORE)
         return records

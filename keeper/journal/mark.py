@@ -17,7 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from keeper.core.errors import JournalDamaged
+from keeper.core.errors import JournalDamaged, OperatorError
 from keeper.core.ids import Hash32
 
 SLOT_BYTES = 4096
@@ -69,11 +69,16 @@ def read_mark(path: Path) -> Mark | None:
 
     Raises:
         JournalDamaged: neither slot can be read.
+        OperatorError: the file cannot be opened.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(2 * SLOT_BYTES)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        reason = f"cannot be opened ({error.strerror})"
+        raise OperatorError(f"high-water mark {path}", reason, "check what it is, and its permissions") from error
     marks = [mark for mark in _slots(raw) if mark is not None]
     if not marks:
         raise JournalDamaged(
@@ -115,5 +120,7 @@ def _unpack(slot: bytes) -> Mark | None:
     fields = slot[: _FIELDS.size]
     if len(fields) < _FIELDS.size or slot[_FIELDS.size : _FIELDS.size + _CHECKSUM_BYTES] != _checksum(fields):
         return None
-    _, birth, sequence, tip = _FIELDS.unpack(fields)
+    magic, birth, sequence, tip = _FIELDS.unpack(fields)
+    if magic != _MAGIC:
+        return None
     return Mark(Hash32(birth), sequence, Hash32(tip))

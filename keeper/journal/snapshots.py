@@ -10,6 +10,7 @@ import structlog
 import zstandard
 
 from keeper.core.ids import HASH_LENGTH, Hash32, content_id
+from keeper.journal.expanding import expanded
 from keeper.journal.protocol import Snapshot
 
 SNAPSHOTS_MAX = 3
@@ -45,9 +46,13 @@ def good_snapshots(
         if fault is None and row.engine_version != engine_version:
             fault = f"is of engine version {row.engine_version}"
         if fault is None:
-            state = zstandard.ZstdDecompressor().decompress(row.payload)
-            yield Snapshot(row.sequence, row.engine_version, state, row.state_hash)
-        else:
+            try:
+                state = expanded(row.payload)
+            except ValueError as error:
+                fault = str(error)
+            else:
+                yield Snapshot(row.sequence, row.engine_version, state, row.state_hash)
+        if fault is not None:
             _log.warning("snapshot skipped", sequence=row.sequence, reason=fault)
 
 

@@ -51,6 +51,14 @@ CREATE TABLE snapshots (
     payload BLOB NOT NULL
 ) STRICT;
 """
+_TABLES = {("table", text.split()[2], text) for each in _SCHEMA.split(";") if (text := each.strip())}
+_DISTRUST = {
+    apsw.SQLITE_DBCONFIG_DEFENSIVE: 1,
+    apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA: 0,
+    apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER: 0,
+    apsw.SQLITE_DBCONFIG_ENABLE_VIEW: 0,
+}
+"""A file may come from anywhere: nothing that its schema defines is run."""
 
 
 class Birth(NamedTuple):
@@ -112,7 +120,8 @@ def connect(path: Path, flags: int) -> apsw.Connection:
     check_sqlite(apsw.sqlite_lib_version())
     connection = apsw.Connection(str(path), flags=flags)
     connection.set_busy_timeout(2000)
-    connection.pragma("trusted_schema", False)
+    for setting, value in _DISTRUST.items():
+        connection.config(setting, value)
     connection.pragma("cell_size_check", True)
     return connection
 
@@ -160,10 +169,20 @@ def read_birth(connection: apsw.Connection, path: Path) -> Birth:
     version = connection.pragma("user_version")
     if version > FORMAT:
         raise JournalForeign(where, f"has format {version}, this version reads {FORMAT}", "upgrade margin-keeper")
+    _check_schema(connection, where)
     row = one(connection, "SELECT id, chain_ids, hash FROM birth")
     if version != FORMAT or row is None or not _is_birth(row):
         raise JournalDamaged(where, "its identity is not what was written", RESTORE)
     return _birth(row[0], row[1])
+
+
+def _check_schema(connection: apsw.Connection, where: str) -> None:
+    """Refuse a file with anything but the tables as they were made: no view in place of one, no trigger, no index."""
+    held = {tuple(row) for row in connection.execute("SELECT type, name, sql FROM sqlite_schema")}
+    strange = sorted(str(name) for _, name, _ in held ^ _TABLES)
+    if strange:
+        reason = f"its {strange[0]!r} is not what a journal has"
+        raise JournalDamaged(where, reason, RESTORE)
 
 
 def _is_birth(row: tuple[Any, ...]) -> bool:

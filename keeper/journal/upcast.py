@@ -26,6 +26,8 @@ class Upcast(NamedTuple):
 Upcasts = Mapping[str, Upcast]
 
 UPCASTS: Upcasts = {}
+TAG_CHARACTERS_MAX = 80
+"""What a message shows of a tag."""
 
 
 class _RawRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -35,7 +37,12 @@ class _RawRecord(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
 
 
+class _Tagged(msgspec.Struct, frozen=True, array_like=True):
+    tag: str
+
+
 _RAW = decoder(list[_RawRecord])
+_TAG = decoder(_Tagged)
 _BODY = decoder(AnyBody)
 
 
@@ -44,12 +51,13 @@ def upgrade_records(packed: bytes, upcasts: Upcasts) -> list[Record]:
 
     Raises:
         JournalForeign: a tag is neither current nor in the table; names the sequence and the tag.
+        MsgspecError: these are not records.
     """
     return [Record(raw.sequence, raw.recorded_at_ms, raw.cause, _upgrade(raw, upcasts)) for raw in _RAW.decode(packed)]
 
 
 def _upgrade(raw: _RawRecord, upcasts: Upcasts) -> AnyBody:
-    tag = str(msgspec.msgpack.decode(raw.body)[0])
+    tag: str = _TAG.decode(raw.body).tag
     try:
         if tag in upcasts:
             return upcasts[tag].upgrade(decoder(upcasts[tag].old).decode(raw.body))
@@ -57,7 +65,7 @@ def _upgrade(raw: _RawRecord, upcasts: Upcasts) -> AnyBody:
     except msgspec.ValidationError as error:
         raise JournalForeign(
             f"journal record {raw.sequence}",
-            f"a {tag} that this version cannot read ({error})",
+            f"a {tag[:TAG_CHARACTERS_MAX]} that this version cannot read ({error})",
             "upgrade margin-keeper to the version that wrote it",
         ) from error
     return body

@@ -69,7 +69,7 @@ class StructColumn(Generic[Value]):
         """Decode one list of keys and structs."""
         try:
             rows: dict[bytes, Value] = dict(self._decoder.decode(raw))
-        except (msgspec.MsgspecError, NotImplementedError) as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ValueError(str(error)) from error
         if any(len(key) != key_size for key in rows):
             raise ValueError(f"a key is not {key_size} bytes")

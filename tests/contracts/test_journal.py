@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given, settings
 from structlog.testing import capture_logs
 
-from keeper.core.codec import Record
+from keeper.core.codec import AnyBody, Record
 from keeper.core.errors import InvariantBroken, JournalForeign, JournalStopped
 from keeper.core.facts import ClockTicked, Fact
 from keeper.journal.memory import MemoryJournal
 from keeper.journal.protocol import Journal
+from keeper.journal.restore import restored_engine
 from keeper.journal.sqlite import SqliteJournal
 from keeper.journal.upcast import UPCASTS, Upcast, Upcasts
 from keeper.lab.simulator.disk import Disk, SimulatedJournal
+from strategies import STRATEGIES
+from tests.engine.history import History, opened_ledger
 from tests.journal.bodies import ANY_GROUPS, Group, ticks
 
 
@@ -33,6 +36,23 @@ class Invented(Fact, frozen=True, tag="Invented/9"):
     """A fact of a version to come."""
 
     novelty: int
+
+
+class ClockTickedLater(Fact, frozen=True, tag="ClockTicked/2"):
+    """The clock's fact as it may once be."""
+
+    unix_ns: int
+
+
+class ClockTickedWithMore(Fact, frozen=True, tag="ClockTicked/1"):
+    """The clock's fact with a field that somebody forgot to give a version."""
+
+    unix_ms: int
+    leap_seconds: int
+
+
+class ClockTickedWithLess(Fact, frozen=True, tag="ClockTicked/1"):
+    """The clock's fact without its field."""
 
 
 UPCASTS_WITH_HISTORY = {
@@ -234,12 +254,36 @@ async def test_old_records_are_upgraded(journal: Journal) -> None:
     assert [record.cause for record in journal.read()] == [0, 1]
 
 
-async def test_an_unknown_record_stops_the_reader(journal: Journal) -> None:
-    """A record of a newer version is refused by name and sequence, never skipped."""
-    await append_durably(journal, ticks(2), [(ClockTicked(1), 0), (Invented(1), 0)])  # type: ignore[list-item] # to come
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    ("body", "tag"),
+    [
+        (Invented(1), "Invented/9"),
+        (ClockTickedLater(1), "ClockTicked/2"),
+        (ClockTickedWithMore(1, 0), "ClockTicked/1"),
+        (ClockTickedWithLess(), "ClockTicked/1"),
+    ],
+)
+async def test_an_unknown_record_stops_the_reader(journal: Journal, body: AnyBody, tag: str) -> None:
+    """A record that this version cannot read in full is refused by name and sequence; nothing after it is read."""
+    await append_durably(journal, ticks(2), [(ClockTicked(1), 0), (body, 0)], ticks(1))
+    read: list[Record] = []
 
-    with pytest.raises(JournalForeign, match=r"record 4: a Invented/9 .*; upgrade margin-keeper"):
-        list(journal.read())
+    with pytest.raises(JournalForeign, match=rf"^journal record 4: a {tag} that .*; upgrade margin-keeper"):
+        read.extend(journal.read())
+    assert [record.sequence for record in read] in ([], [1, 2])  # of whole frames, before it
+
+
+@pytest.mark.fault(43)
+async def test_an_unknown_record_stops_the_engine(journal: Journal) -> None:
+    """A keeper that starts on a record it cannot read does not start, even when everything else would fit."""
+    history = History()
+    history.start()
+    bodies = [(record.body, record.cause) for record in history.records]
+    await append_durably(journal, bodies, [(ClockTickedWithMore(1, 0), 0)])  # type: ignore[list-item] # to come
+
+    with pytest.raises(JournalForeign, match=r"^journal record 2: a ClockTicked/1 that"):
+        restored_engine(journal, opened_ledger, STRATEGIES)
 
 
 async def test_statistics_count(journal: Journal) -> None:

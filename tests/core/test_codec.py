@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.core.codec import Record, decoder, encoder
+from keeper.core.codec import BIG_INT_BYTES_MAX, Record, decoder, encoder
 from keeper.core.decisions import SignerHalted
+from keeper.core.errors import InvariantBroken
 from keeper.core.facts import BlockApplied, BlockHeader, RawLog, SignerRead
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import Holding
@@ -28,6 +29,22 @@ def test_integers_of_any_size_survive(value: int) -> None:
 
     assert actual == fact
     assert type(actual.balance_wei) is Wei
+
+
+def test_an_integer_too_long_to_print_is_refused() -> None:
+    """What no figure of ours can be is neither written nor read: Python would refuse to print it."""
+    huge = Wei(1 << 8 * BIG_INT_BYTES_MAX)
+
+    with pytest.raises(InvariantBroken, match="an integer too long to be read again"):
+        encoder().encode(huge)
+    with pytest.raises(msgspec.ValidationError, match="bytes is not a Wei"):
+        decoder(Wei).decode(msgspec.msgpack.encode(bytes(BIG_INT_BYTES_MAX + 1)))
+
+
+def test_a_plain_integer_is_no_amount() -> None:
+    """Where an amount is expected, an integer of another kind is refused with its place."""
+    with pytest.raises(msgspec.ValidationError, match=r"int is not a Wei - at `\$\[5\]`"):
+        decoder(SignerRead).decode(msgspec.msgpack.encode(["SignerRead/1", 1, "main", 7, HASH, 5, 3, []]))
 
 
 def test_a_frame_of_mixed_records_survives() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +13,7 @@ from keeper.core.codec import encoder
 from keeper.core.errors import JournalDamaged
 from keeper.core.facts import BlockFinalized, BlocksBackfilled
 from keeper.core.ids import Hash32
+from keeper.journal.expanding import EXPANDED_BYTES_MAX
 from keeper.journal.frames import (
     CODEC_PLAIN,
     CODEC_ZSTD,
@@ -99,6 +103,60 @@ def test_misnumbered_records_are_refused() -> None:
 
     with pytest.raises(JournalDamaged, match="sequence 5 are misnumbered"):
         FrameDecoder(UPCASTS, "journal").decode(frame)
+
+
+def forged(payload: bytes, codec: int = CODEC_PLAIN, last_sequence: int = 5) -> Frame:
+    """Return a frame at sequence 5 that was sealed with whatever it holds."""
+    header = Header(5, last_sequence, 0, 0, NO_BLOCK, NO_BLOCK, codec)
+    return Frame(header, frame_hash(BIRTH, header, payload), payload)
+
+
+def bomb(size: int) -> bytes:
+    """Return a few kilobytes that are zeros of this size once they are expanded."""
+    compressor = zstandard.ZstdCompressor(level=19).compressobj(size=size)
+    return b"".join(compressor.compress(bytes(1 << 20)) for _ in range(size >> 20)) + compressor.flush()
+
+
+TICK = encoder().encode([[5, 0, 0, ticks(1)[0][0]]])
+
+
+@pytest.mark.fault(22)
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (forged(b""), r"cannot be decoded \(.*truncated"),
+        (forged(TICK[:-1]), r"cannot be decoded \(.*truncated"),
+        (forged(TICK + b"\0"), r"cannot be decoded \(.*trailing"),
+        (forged(b"\x91\x94\x05\0\0" + b"\x07"), r"cannot be decoded \(Expected `array`"),
+        (forged(b"\x91" * 10_000), r"cannot be decoded \("),
+        (forged(b"\x91\x94\x05\0\0\x92\xa3odd" + b"\x91" * 10_000), r"cannot be decoded \("),
+        (forged(TICK, last_sequence=2**63 - 1), "are misnumbered"),
+        (forged(TICK, CODEC_ZSTD), r"cannot be decoded \(is not compressed as it says"),
+        (forged(zstandard.compress(TICK) + b"\0", CODEC_ZSTD), r"cannot be decoded \(is not compressed as it says"),
+        (forged(b"\x28\xb5\x2f\xfd\xe0" + b"\x7f" * 8, CODEC_ZSTD), r"expands to \d+ bytes, more than 536870912"),
+        (forged(zstandard.ZstdCompressor(write_content_size=False).compress(TICK), CODEC_ZSTD), "an unknown length"),
+        (forged(TICK, 7), "has codec 7, which is not known; upgrade margin-keeper"),
+    ],
+)
+def test_a_forged_frame_is_refused(frame: Frame, reason: str) -> None:
+    """A frame that was sealed over anything but records is refused by its sequence, whatever it would make of us."""
+    check_frame(frame, BIRTH, 5, "journal")
+
+    with pytest.raises(JournalDamaged, match=rf"^journal: the (frame|records of the frame) at sequence 5 .*{reason}"):
+        FrameDecoder(UPCASTS, "journal").decode(frame)
+
+
+@pytest.mark.slow
+def test_a_bomb_is_not_set_off() -> None:
+    """Kilobytes that expand to more than we ever write are refused without the memory they ask for."""
+    frame = forged(bomb(EXPANDED_BYTES_MAX + (1 << 20)), CODEC_ZSTD)
+    tracemalloc.start()
+    try:
+        with pytest.raises(JournalDamaged, match=r"sequence 5 cannot be decoded \(expands to 537919488"):
+            FrameDecoder(UPCASTS, "journal").decode(frame)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.integers(0, 2**62), st.integers(0, 2**62), st.binary(max_size=99))
