@@ -1,7 +1,8 @@
-"""Stands between the keeper and a real node, and lies on demand."""
+"""Stands between the keeper and a real node, and lies, or says nothing at all, on demand."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +19,10 @@ Replace = Callable[[str], web.Response]
 
 
 class Proxy:
-    """Forwards to a node; ``bend`` changes answers one by one, ``replace`` the whole of them; ``lies`` counts both."""
+    """Forwards to a node; ``bend`` changes answers one by one, ``replace`` the whole of them; ``lies`` counts both.
+
+    A request whose method ``holds`` picks is not forwarded and never answered; ``holding`` says that there was one.
+    """
 
     def __init__(self, node_url: str, session: aiohttp.ClientSession) -> None:
         self._node_url = node_url
@@ -26,11 +30,16 @@ class Proxy:
         self.url = ""
         self.bend: Bend | None = None
         self.replace: Replace | None = None
+        self.holds: Callable[[str], bool] = lambda _: False
+        self.holding = asyncio.Event()
         self.lies = 0
 
     async def post(self, request: web.Request) -> web.Response:
         """Forward one HTTP body."""
         body = await request.read()
+        if any(self.holds(method) for method in _methods(json.loads(body)).values()):
+            self.holding.set()
+            await asyncio.Event().wait()
         headers = {"Content-Type": "application/json"}
         async with self._session.post(self._node_url, data=body, headers=headers) as response:
             text = await response.text()
@@ -43,12 +52,16 @@ class Proxy:
 
     def _bent(self, asked: Json, answered: Json) -> str:
         assert self.bend is not None
-        requests, responses = (asked, answered) if isinstance(asked, list) else ([asked], [answered])
-        methods = {request["id"]: request["method"] for request in requests}
+        responses = answered if isinstance(asked, list) else [answered]
+        methods = _methods(asked)
         before = json.dumps(responses)
         bent = [self.bend(methods[response["id"]], response) for response in responses]
         self.lies += json.dumps(bent) != before
         return json.dumps(bent if isinstance(asked, list) else bent[0])
+
+
+def _methods(asked: Json) -> dict[Json, str]:
+    return {request["id"]: request["method"] for request in (asked if isinstance(asked, list) else [asked])}
 
 
 @asynccontextmanager
