@@ -34,7 +34,7 @@ def command(
 
     outcomes = asyncio.run(run_many(range(first_seed, first_seed + seeds), jobs, out, _say))
     if as_json:
-        emit_json([asdict(outcome) for outcome in outcomes])
+        emit_json([{**asdict(outcome), "happened": dict(outcome.happened)} for outcome in outcomes])
     else:
         emit_pairs(_figures(outcomes))
     broken = [outcome for outcome in outcomes if outcome.violations]

@@ -350,8 +350,6 @@ class IntentBook:
             tracked.inclusion = inclusion
         if _has_effect(tracked) and not had_effect:  # and not again when it is final: what failed since stands
             self.tries.forgive(tracked.subject)
-            if tracked.intent.kind == "liquidation":
-                self.breakers.succeeded(tracked.intent.venue)
         self._settle(tracked, before)
         return advanced
 

@@ -2,8 +2,9 @@
 
 A call is simulated before it is signed, so a revert in a block is either a lost race or a simulation that does not tell
 the truth; the second repeats itself until the gas is gone. A liquidation that succeeds, ours or a rival's, shows that
-the venue lets itself be liquidated, and begins the count anew, as do a pause and a new run. So lost races pause
-nothing: each of them is somebody's success. A reorg takes a revert back.
+the venue lets itself be liquidated, and forgives the reverts up to its block, whichever of their receipts come before
+it; a pause and a new run begin the count anew too. So lost races pause nothing: each of them is somebody's success. A
+reorg takes a revert back.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ class Revert(msgspec.Struct, frozen=True):
 
 
 class VenueBreaker(msgspec.Struct):
-    """The reverts of one venue since anybody's last success; ``paused_until`` is the last block of a pause, or zero."""
+    """The reverts of one venue after the block of anybody's last success; blocks are zero before the first.
+
+    ``paused_until`` is the last block of a pause.
+    """
 
     venue: str
     reverts: list[Revert] = []
     paused_until: int = 0
+    succeeded_at: int = 0
 
 
 class Breakers:
@@ -35,8 +40,10 @@ class Breakers:
         self._of = {entry.venue: entry for entry in entries or []}
 
     def reverted(self, venue: str, revert: Revert) -> None:
-        """Count a revert."""
-        self._of.setdefault(venue, VenueBreaker(venue)).reverts.append(revert)
+        """Count a revert, unless its block or a later one holds a success."""
+        entry = self._entry(venue)
+        if revert.block_number > entry.succeeded_at:
+            entry.reverts.append(revert)
 
     def take_back(self, venue: str, intent_id: Hash32) -> None:
         """Forget an intent's revert: its block was abandoned."""
@@ -44,11 +51,11 @@ class Breakers:
         if entry is not None:
             entry.reverts = [each for each in entry.reverts if each.intent_id != intent_id]
 
-    def succeeded(self, venue: str) -> None:
-        """Begin the count anew. A pause goes on to its end."""
-        entry = self._of.get(venue)
-        if entry is not None:
-            entry.reverts = []
+    def succeeded(self, venue: str, block_number: int) -> None:
+        """Forgive what reverted up to a block, even if a reorg takes the success back. A pause goes on to its end."""
+        entry = self._entry(venue)
+        entry.succeeded_at = block_number
+        entry.reverts = [each for each in entry.reverts if each.block_number > block_number]
 
     def trip(self, venue: str, tip_number: int, *, reverts_max: int, window_blocks: int, pause_blocks: int) -> int:
         """Pause a venue if it has reverted too often within the newest blocks.
@@ -70,6 +77,9 @@ class Breakers:
         """Return the last block of a venue's pause, zero when it never had one."""
         entry = self._of.get(venue)
         return entry.paused_until if entry is not None else 0
+
+    def _entry(self, venue: str) -> VenueBreaker:
+        return self._of.setdefault(venue, VenueBreaker(venue))
 
     def reset(self) -> None:
         """Forget everything: the operator has started a new run."""

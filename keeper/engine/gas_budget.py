@@ -3,9 +3,9 @@
 A receipt is booked once, whatever its transaction did: a revert costs as much as a success. A reorg takes its intent's
 booking back.
 
-Until there is a receipt an intent holds back its worst case, the newest attempt's gas limit at its highest fee (only
-one attempt of a slot can be mined, and the newest offers most). Before any attempt it is what the venue expects at the
-head's price; the lane weighs what it really signs against the signer's balance.
+Until there is a receipt an intent holds back its worst case, the dearest of its attempts at its highest fee: any one
+of a slot can be mined, and a cancel, though newest, has less gas than the call before it. Before any attempt it is what
+the venue expects at the head's price; the lane weighs what it really signs against the signer's balance.
 """
 
 from __future__ import annotations
@@ -57,12 +57,13 @@ def worst_cost_wei(attempt: AttemptPrepared) -> Wei:
     return attempt.fee_wei_max * attempt.gas_limit
 
 
+def committed_wei(tracked: TrackedIntent) -> Wei:
+    """Return the most that an intent's slot may cost, zero without one."""
+    return max((worst_cost_wei(sent.attempt) for sent in tracked.sent), default=Wei(0))
+
+
 def reserved_wei(unmined: Iterable[TrackedIntent], gas_price: Wei) -> Wei:
     """Return what unmined intents may still cost together; ``gas_price`` is that of the unsigned."""
     return sum(
-        (
-            gas_price * tracked.intent.gas if tracked.newest is None else worst_cost_wei(tracked.newest)
-            for tracked in unmined
-        ),
-        Wei(0),
+        (committed_wei(tracked) if tracked.sent else gas_price * tracked.intent.gas for tracked in unmined), Wei(0)
     )

@@ -329,7 +329,7 @@ class Engine:
                 if seen is not None:
                     intent_id, advanced = self._state.intents.effect(seen.tx_hash, block.number, block.hash)
                     self._state.intents.tries.forgive((seen.venue, seen.account))
-                    self._state.intents.breakers.succeeded(seen.venue)
+                    self._state.intents.breakers.succeeded(seen.venue, block.number)
                     decisions += [LiquidationObserved(seen, block.number, intent_id), *advanced]
         return decisions
 

@@ -51,7 +51,7 @@ class Attempts:
         return self._sign(intent, 1, "call", nonce, gas_limit, fees, tip.number)
 
     def replacement(
-        self, tracked: TrackedIntent, tip: BlockHeader, priority: Wei, *, superseded: bool
+        self, tracked: TrackedIntent, tip: BlockHeader, priority: Wei, *, idle: bool
     ) -> AttemptPrepared | None:
         """Sign the attempt that should take the newest one's place; ``None`` when it should stay, or fees forbid.
 
@@ -59,11 +59,11 @@ class Attempts:
             tracked: An intent with a slot.
             tip: The head.
             priority: The priority fee for each unit of gas that the node suggests.
-            superseded: A younger intent does its work: a call is cancelled as if it had expired.
+            idle: A call would do nothing any more, and is cancelled as if it had expired.
         """
         intent, newest = tracked.intent, tracked.sent[-1]
         kind = newest.attempt.kind
-        expires = kind == "call" and (superseded or tip.number > intent.valid_until_block)
+        expires = kind == "call" and (idle or tip.number > intent.valid_until_block)
         if not (expires or newest.answer == "underpriced" or self.is_old(tracked, tip)):
             return None
         kind = "cancel" if expires else kind

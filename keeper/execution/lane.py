@@ -7,13 +7,14 @@ recovery.
 A crash of a price breaches many accounts in one block. What an intent waits for is a round trip to the node and the
 disk, so a pass makes each wait once, for everything that it does:
 
-1. *Look*, one batch: receipts of all attempts of every open slot (once for every new head), and a simulation of what
-   was admitted, as far as there is room for slots.
+1. *Look*, one batch: receipts of all attempts of every open slot (once for every new head), and a simulation of the
+   calls that wait there and of what was admitted, as far as there is room for slots.
 2. *Make durable*, one group: what the simulations showed, and all that is signed now. Lowest nonce first come the slots
-   to keep alive: cancelled when the intent has expired or a reorg brought it back beside a younger one, raised when it
-   waited too long or was refused as underpriced, else sent again, the same bytes, when the last answer was not a clear
-   yes or the pool has lost them. After them, on contiguous nonces, the new ones: a slot that is stuck blocks all above
-   it, so it is never behind them.
+   to keep alive: cancelled when the intent has expired, when its call would revert by now (a rival was first: 21,000
+   gas are less than a revert) or when a reorg brought it back beside a younger one, raised when it waited too long or
+   was refused as underpriced, else sent again, the same bytes, when the last answer was not a clear yes or the pool has
+   lost them. After them, on contiguous nonces, the new ones: a slot that is stuck blocks all above it, so it is never
+   behind them.
 3. *Send*, one batch in order of nonces, and one group for the answers.
 4. *Settle*, one group: the receipts in blocks that the fold holds. A receipt in any other block, or a mined count past
    the slot, means that something is known to have happened that the fold has not seen yet: wait.
@@ -58,6 +59,7 @@ from keeper.core.runconfig import SignerSpec
 from keeper.engine.intents import TrackedIntent
 from keeper.engine.step import Engine
 from keeper.execution.attempts import Attempts
+from keeper.execution.purse import Purse
 from keeper.execution.receipts import Receipt
 from keeper.execution.replays import replay
 from keeper.execution.sending import NamedNode, Sender
@@ -166,6 +168,10 @@ class Lane:
         """Return the open intents that own a slot, lowest nonce first."""
         return [each for each in self._engine.intents.open(self._chain_id, self._name) if each.sent]
 
+    def _waiting(self) -> list[TrackedIntent]:
+        """Return the slots that wait for a block, lowest nonce first."""
+        return [each for each in self._open() if each.is_unmined]
+
     def _unsettled(self) -> list[TrackedIntent]:
         """Return the open intents of which a receipt is wanted, lowest nonce first."""
         return [each for each in self._open() if each.inclusion is None or each.inclusion.gas_used is None]
@@ -181,7 +187,7 @@ class Lane:
 
     def _room(self) -> int:
         """Count the slots that may be opened: none while halted, or while a slot waits for want of money."""
-        waiting = [each for each in self._open() if each.is_unmined]
+        waiting = self._waiting()
         unfunded = any(each.sent[-1].answer == "insufficient_funds" for each in waiting)
         return (
             0
@@ -212,35 +218,40 @@ class Lane:
         if tip is None or not (slots or admitted):
             return
         seen = await survey(self._node, self._address, tip, slots, admitted, self._engine.ledgers)
-        attempts = [*self._kept(slots, seen), *self._opened(admitted, seen)]
+        purse = Purse(self._engine.wallets.get((self._chain_id, self._name)), self._waiting())
+        attempts = [*self._kept(slots, seen, purse), *self._opened(admitted, seen, purse)]
         durable = [tracked.newest for tracked in slots]
         signed = [attempt for attempt in attempts if attempt not in durable]
         await self._record([*self._shown(seen), *signed])
         await self._send(attempts)
         await self._settle(slots, seen)
 
-    def _kept(self, slots: Sequence[TrackedIntent], seen: Survey) -> list[AttemptPrepared]:
+    def _kept(self, slots: Sequence[TrackedIntent], seen: Survey, purse: Purse) -> list[AttemptPrepared]:
         """Return what keeps slots alive, in their order: replacements, and durable attempts to be sent again."""
         tip = self._tip()
         if tip is None or not self._may_sign():
             return []
-        due = [self._due(tracked, tip, seen) for tracked in slots]
+        due = [self._due(tracked, tip, seen, purse) for tracked in slots]
         return [attempt for attempt in due if attempt is not None]
 
-    def _due(self, tracked: TrackedIntent, tip: BlockHeader, seen: Survey) -> AttemptPrepared | None:
+    def _due(self, tracked: TrackedIntent, tip: BlockHeader, seen: Survey, purse: Purse) -> AttemptPrepared | None:
         newest = tracked.sent[-1]
         passed = seen.mined_count > newest.attempt.nonce or seen.receipts[tracked.intent.intent_id]
         if passed or not tracked.is_unmined:
             return None
-        superseded = self._engine.intents.is_superseded(tracked)
-        replacement = self._attempts.replacement(tracked, tip, seen.tip, superseded=superseded)
-        if replacement is not None:
+        reverts = seen.would_revert(tracked.intent.intent_id)
+        idle = reverts or self._engine.intents.is_superseded(tracked)
+        replacement = self._attempts.replacement(tracked, tip, seen.tip, idle=idle)
+        if replacement is not None and purse.commit(replacement, tracked):
             return replacement
         held = newest.answer == "accepted" and newest.attempt.tx_hash in seen.pooled
-        return None if held and not self._attempts.is_old(tracked, tip) else newest.attempt
+        return None if held and (reverts or not self._attempts.is_old(tracked, tip)) else newest.attempt
 
-    def _opened(self, admitted: Sequence[TrackedIntent], seen: Survey) -> list[AttemptPrepared]:
-        """Claim the next nonces and sign. None while the nonce is unknown; who stays out leaves no gap."""
+    def _opened(self, admitted: Sequence[TrackedIntent], seen: Survey, purse: Purse) -> list[AttemptPrepared]:
+        """Claim the next nonces and sign. None while the nonce is unknown; who stays out leaves no gap.
+
+        Who could not be paid for at the worst stays out, and waits.
+        """
         tip, nonce = self._tip(), self._engine.intents.next_nonce(self._chain_id, self._name)
         if tip is None or nonce is None:
             return []
@@ -250,19 +261,25 @@ class Lane:
             if isinstance(flight, NodeError) or flight.revert or self._why_moot(tracked.intent, tip):
                 continue
             first = self._attempts.first(tracked.intent, nonce + len(attempts), flight.gas, tip, seen.tip)
-            attempts += [first] if first is not None else []
+            attempts += [first] if first is not None and purse.commit(first, tracked) else []
         return attempts
 
     def _shown(self, seen: Survey) -> list[AnyFact]:
-        """Return what the simulations showed; the calls that would revert are dropped for it."""
+        """Return what the simulations showed, of a call in its slot only news; what is unsigned is dropped for it."""
         facts: list[AnyFact] = []
-        for flight in seen.flights.values():
+        for intent_id, flight in seen.flights.items():
+            if seen.receipts.get(intent_id):
+                continue
             if isinstance(flight, NodeError):
                 self._on_trouble(flight)
                 continue
-            facts.append(flight)
-            if flight.revert is not None:
-                facts.append(IntentDropped(flight.intent_id, f"would revert: {flight.revert.name}"))
+            tracked = self._engine.intents.tracked(intent_id)
+            signed = tracked is not None and bool(tracked.sent)
+            reason = flight.revert.name if flight.revert is not None else None
+            if not signed or (tracked is not None and tracked.preflight_revert != reason):
+                facts.append(flight)
+            if not signed and reason is not None:
+                facts.append(IntentDropped(intent_id, f"would revert: {reason}"))
         return facts
 
     async def _send(self, attempts: Sequence[AttemptPrepared]) -> None:

@@ -1,8 +1,8 @@
 """Everything that one pass of a lane wants to know, asked in one batch.
 
-For open slots: the receipts of every attempt, and what the pool still holds. For admitted intents: a simulation. One
-batch is one wait however many there are, and one provider, so its answers do not contradict each other by being of
-different nodes.
+For open slots: the receipts of every attempt, and what the pool still holds. For calls, admitted or waiting in their
+slots: a simulation on the head, because a rival or a reorg may have made one idle since it was signed. One batch is one
+wait however many there are, and one provider, so its answers do not contradict each other by being of different nodes.
 
 A node that cannot tell about a slot, or how the signer stands, ends the survey: nothing is then known of any slot. One
 that cannot simulate an intent keeps that intent waiting, and no other.
@@ -31,8 +31,8 @@ class Survey(NamedTuple):
 
     ``mined_count`` is the signer's nonce after the node's newest block, ``tip`` the suggested priority fee.
     ``receipts`` has an entry for every slot that was asked about. ``pooled`` are the newest attempts that the node
-    holds. ``flights`` has an entry for every admitted intent: what its simulation showed, or why the node could not
-    tell.
+    holds. ``flights`` has an entry for every admitted intent and for every slot in which a call waits: what its
+    simulation showed, or why the node could not tell.
     """
 
     mined_count: int
@@ -40,6 +40,11 @@ class Survey(NamedTuple):
     receipts: Mapping[Hash32, tuple[Receipt, ...]]
     pooled: frozenset[Hash32]
     flights: Mapping[Hash32, PreflightSeen | NodeError]
+
+    def would_revert(self, intent_id: Hash32) -> bool:
+        """Tell whether an intent's call, waiting in its slot, would revert on the head."""
+        flight = self.flights.get(intent_id)
+        return isinstance(flight, PreflightSeen) and flight.revert is not None
 
 
 async def survey(
@@ -50,7 +55,7 @@ async def survey(
     admitted: Sequence[TrackedIntent],
     ledgers: Mapping[str, Ledger],
 ) -> Survey:
-    """Ask one provider, in one batch, about every attempt of every slot, and simulate what was admitted.
+    """Ask one provider, in one batch, about every attempt of every slot, and simulate the calls.
 
     Args:
         node: The provider, or several behind one failover.
@@ -64,14 +69,16 @@ async def survey(
         NodeError: no answer, or one about the signer or a slot that cannot be read.
     """
     attempts = [sent.attempt for tracked in slots for sent in tracked.sent]
-    newest = [tracked.sent[-1].attempt for tracked in slots if tracked.is_unmined]
+    waiting = [tracked for tracked in slots if tracked.is_unmined]
+    newest = [tracked.sent[-1].attempt for tracked in waiting]
+    calls = [*admitted, *(tracked for tracked in waiting if tracked.sent[-1].attempt.kind == "call")]
     answers = await node.batch(
         [
             ("eth_getTransactionCount", [to_hex(sender), "latest"]),
             ("eth_maxPriorityFeePerGas", []),
             *(("eth_getTransactionByHash", [to_hex(attempt.tx_hash)]) for attempt in newest),
             *(("eth_getTransactionReceipt", [to_hex(attempt.tx_hash)]) for attempt in attempts),
-            *chain.from_iterable(simulation(tracked.intent, sender, header) for tracked in admitted),
+            *chain.from_iterable(simulation(tracked.intent, sender, header) for tracked in calls),
         ]
     )
     (nonce, tip), rest = answers[:2], answers[2:]
@@ -84,7 +91,7 @@ async def survey(
         pooled=frozenset(
             attempt.tx_hash for attempt, answer in zip(newest, known, strict=True) if given(answer) is not None
         ),
-        flights=_flights(admitted, header, simulated, ledgers),
+        flights=_flights(calls, header, simulated, ledgers),
     )
 
 
@@ -99,12 +106,12 @@ def _by_intent(
 
 
 def _flights(
-    admitted: Sequence[TrackedIntent], header: BlockHeader, answers: Sequence[object], ledgers: Mapping[str, Ledger]
+    calls: Sequence[TrackedIntent], header: BlockHeader, answers: Sequence[object], ledgers: Mapping[str, Ledger]
 ) -> dict[Hash32, PreflightSeen | NodeError]:
     pairs = zip(answers[::2], answers[1::2], strict=True)
     return {
         tracked.intent.intent_id: _flight(tracked, header, pair, ledgers)
-        for tracked, pair in zip(admitted, pairs, strict=True)
+        for tracked, pair in zip(calls, pairs, strict=True)
     }
 
 

@@ -98,6 +98,18 @@ def test_success_begins_anew() -> None:
     assert pauses(revert_all(history, later[:1], 4)) == []
 
 
+@pytest.mark.fault(14)
+def test_a_success_forgives_its_own_block() -> None:
+    """Lost races whose receipts come after a success of the same block pause nothing."""
+    history = crowd(reverts_per_venue_max=2)
+    intents = admitted(history.breach())
+    attempts = [history.prepare(intent, nonce) for nonce, intent in enumerate(intents)]
+    decisions = history.liquidation(attempts[3], intents[3])
+    for attempt in attempts[:3]:
+        decisions += history.receipt(attempt, succeeded=False)
+    assert pauses(decisions) == []
+
+
 def test_old_reverts() -> None:
     """Reverts that are older than the window do not count."""
     breakers = Breakers()

@@ -125,7 +125,7 @@ async def test_raised_before_the_new(stage: Stage) -> None:
     assert [(each.nonce, each.attempt) for each in stage.attempts()] == [(0, 1), (0, 2), (1, 1)]
     assert stage.node.sent[1:] == [to_hex(attempt.raw) for attempt in stage.attempts()[1:]]
     assert stage.recorder.waits == [
-        SIGNER_READS + SLOT_LOOK + SIMULATION,
+        SIGNER_READS + SLOT_LOOK + SIMULATION * 2,
         ("PreflightSeen", "AttemptPrepared", "AttemptPrepared"),
         (SEND,) * 2,
         ("AttemptSent",) * 2,
@@ -163,7 +163,7 @@ async def test_first_pass_of_a_run(stage: Stage) -> None:
     stage.recorder.waits.clear()
     await stage.act()
     assert stage.recorder.waits == [
-        SIGNER_READS + ("eth_getTransactionByHash",) + ("eth_getTransactionReceipt",) * 2,
+        SIGNER_READS + ("eth_getTransactionByHash",) + ("eth_getTransactionReceipt",) * 2 + SIMULATION,
         (SEND,),
         ("AttemptSent",),
         ("ReceiptSeen",),

@@ -186,7 +186,9 @@ async def test_reverted_after_the_cause(stage: Stage) -> None:
     await stage.act()
     await stage.drop(stage.attempts()[0])
     await _lock(stage)
-    await stage.turn(2)
+    await stage.mine()
+    await stage.rpc.call(SEND, to_hex(stage.attempts()[0].raw), answer=object)
+    await stage.turn()
     assert stage.receipts()[0].revert == RevertReason("LEVER_LOCKED", LOCKED)
     assert stage.state(intent) is IntentState.MINED
 
@@ -196,8 +198,9 @@ async def test_reason_not_told(stage: Stage) -> None:
     stage.admit()
     await stage.act()
     await _lock(stage)
-    stage.node.lost_requests[SIMULATION] = 1
-    await stage.turn()
+    await stage.mine()
+    interrupt(stage.lane, lambda: stage.node.lost_requests.update({SIMULATION: 1}))
+    await stage.act()
     assert [(receipt.succeeded, receipt.revert) for receipt in stage.receipts()] == [(False, None)]
     assert len(stage.troubles) == 1
 

@@ -7,11 +7,13 @@ from eth_account import Account
 
 from keeper.core.decisions import IntentState
 from keeper.core.errors import NodeRefused
+from keeper.core.facts import PreflightSeen, RevertReason
 from keeper.core.ids import to_hex
 from keeper.core.units import Wei
 from keeper.execution.attempts import CANCEL_GAS
 from keeper.execution.fees import call_ceiling
 from tests.execution.faults import SEND
+from tests.execution.lever import LOCK, LOCKED
 from tests.execution.stage import GWEI, Stage
 
 pytestmark = pytest.mark.chain
@@ -232,3 +234,95 @@ async def test_nonce_too_low(stage: Stage) -> None:
     await stage.follow()
     await stage.act()
     assert (stage.state(intent), len(stage.attempts())) == (IntentState.MINED, 1)
+
+
+async def _lock_first(stage: Stage) -> None:
+    """Have somebody else lock the lever in a block that has no room for ours."""
+    somebody = (await stage.rpc.call("eth_accounts", answer=list[str]))[0]
+    await stage.rpc.call("anvil_dropAllTransactions", answer=object)
+    lock = {"from": somebody, "to": to_hex(stage.contract), "data": to_hex(LOCK), "maxFeePerGas": hex(90 * GWEI)}
+    await stage.rpc.call("eth_sendTransaction", lock, answer=object)
+    await stage.rpc.call("evm_mine", answer=object)
+    await stage.rpc.call(SEND, to_hex(stage.attempts()[-1].raw), answer=object)
+    await stage.follow()
+
+
+@pytest.mark.fault(14, 15)
+async def test_idle_call(stage: Stage) -> None:
+    """A waiting call that would revert on the new head is cancelled at once, and the reason is recorded first."""
+    intent = stage.admit()
+    await stage.act()
+    await _lock_first(stage)
+    await stage.act()
+    assert [(each.attempt, each.kind) for each in stage.attempts()] == [(1, "call"), (2, "cancel")]
+    (seen,) = (entry for entry in stage.recorder.of(PreflightSeen)[1:])
+    assert isinstance(seen, PreflightSeen)
+    assert seen.revert == RevertReason("LEVER_LOCKED", LOCKED)
+    entries = stage.recorder.entries
+    assert entries.index(seen) < entries.index(stage.attempts()[1])
+    await stage.turn(4)
+    assert stage.state(intent) is IntentState.FINAL_CANCELLED
+    assert await stage.pulls() == 0
+
+
+async def test_idle_call_untold(stage: Stage) -> None:
+    """A node that cannot simulate a waiting call leaves it as it is, and is reported."""
+    stage.admit()
+    await stage.act()
+    await _lock_first(stage)
+    for method in ("eth_call", "eth_estimateGas"):
+        stage.node.refusals[method] = [NodeRefused("stage", -32000, "missing trie node")]
+    await stage.act()
+    assert len(stage.attempts()) == 1
+    assert len(stage.troubles) == 1
+
+
+async def test_idle_call_too_dear_to_cancel(stage: Stage) -> None:
+    """Where the limit forbids the cancel, a call that the pool holds is left alone, and one it has lost sent again."""
+    stage.admit()
+    await stage.act()
+    await _lock_first(stage)
+    stage.limit = stage.attempts()[0].fee_wei_max
+    stage.restart()
+    await stage.act()
+    assert (len(stage.attempts()), stage.node.sent) == (1, [])
+    await stage.drop(stage.attempts()[0])
+    await stage.rpc.call("evm_mine", answer=object)
+    await stage.follow()
+    await stage.act()
+    assert (len(stage.attempts()), stage.node.sent) == (1, [to_hex(stage.attempts()[0].raw)])
+
+
+def _worst(stage: Stage) -> int:
+    """Return the most that the attempts so far may cost, each slot by its dearest."""
+    slots: dict[int, int] = {}
+    for attempt in stage.attempts():
+        slots[attempt.nonce] = max(slots.get(attempt.nonce, 0), int(attempt.fee_wei_max) * attempt.gas_limit)
+    return sum(slots.values())
+
+
+async def test_signs_what_it_can_pay(stage: Stage) -> None:
+    """What is signed at once never costs more than the balance at its worst, and the rest waits for room."""
+    stage.admit()
+    await stage.act()
+    await stage.turn()
+    await stage.set_balance(5 * _worst(stage) // 2)
+    await stage.mine()
+    before = _worst(stage)
+    intents = [stage.admit() for _ in range(3)]
+    await stage.act()
+    assert [stage.state(intent) for intent in intents] == [*[IntentState.BROADCAST] * 2, IntentState.ADMITTED]
+    assert _worst(stage) - before <= 5 * before // 2
+    await stage.turn()
+    assert stage.state(intents[2]) is IntentState.BROADCAST
+
+
+async def test_raises_what_it_can_pay(stage: Stage) -> None:
+    """A raise that could not be paid for is not signed; a cancel, which needs less than its call, always is."""
+    stage.admit(valid_for=4)
+    await stage.act()
+    await stage.set_balance(_worst(stage))
+    await stage.wait(4)
+    assert [each.kind for each in stage.attempts()] == ["call"]
+    await stage.wait()
+    assert [each.kind for each in stage.attempts()] == ["call", "cancel"]

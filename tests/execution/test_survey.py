@@ -21,7 +21,7 @@ LEDGERS = {INTENT.venue: LeverVenue(INTENT.venue, 1, Address(bytes(20)))}
 SLOT = TrackedIntent(INTENT, sent=[Sent(structs.replace(ATTEMPT, tx_hash=TX))])
 NEW = [TrackedIntent(structs.replace(INTENT, intent_id=Hash32(bytes([number]) * 32))) for number in (2, 3)]
 COUNT, TIP, POOLED = "0x5", "0x7", {"blockHash": None}
-GOOD: tuple[object, ...] = (COUNT, TIP, POOLED, None, "0x", "0x5208", "0x", "0x5209")
+GOOD: tuple[object, ...] = (COUNT, TIP, POOLED, None, "0x", "0x5208", "0x", "0x5209", "0x", "0x520a")
 
 
 async def ask(*answers: object) -> Survey:
@@ -33,7 +33,7 @@ async def test_whole() -> None:
     """Every answer finds its place."""
     flights = [
         PreflightSeen(tracked.intent.intent_id, HEADER.number, HEADER.hash, gas, None)
-        for tracked, gas in zip(NEW, (21_000, 21_001), strict=True)
+        for tracked, gas in zip([*NEW, SLOT], (21_000, 21_001, 21_002), strict=True)
     ]
     expected = Survey(
         mined_count=5,
@@ -68,9 +68,17 @@ async def test_slots_untold(place: int, trouble: object) -> None:
 @pytest.mark.parametrize("trouble", [NodeRefused("p", -32000, "header not found"), "nonsense", "0x" + "f" * 63])
 async def test_one_not_simulated(place: int, trouble: object) -> None:
     """What cannot be simulated is trouble of one intent, and the next one's simulation is read."""
-    first, second = (await ask(*GOOD[:place], trouble, *GOOD[place + 1 :])).flights.values()
+    first, second, _ = (await ask(*GOOD[:place], trouble, *GOOD[place + 1 :])).flights.values()
     assert isinstance(first, NodeRefused | NodeMalformed)
     assert isinstance(second, PreflightSeen)
+
+
+async def test_call_in_its_slot_reverts() -> None:
+    """A call that waits in its slot and would revert is told apart from one that would not, or cannot be told."""
+    reverts = NodeRefused("p", 3, "execution reverted", "0x")
+    for answer, expected in ((reverts, True), ("0x", False), ("nonsense", False)):
+        seen = await ask(*GOOD[:8], answer, GOOD[9])
+        assert seen.would_revert(INTENT.intent_id) is expected
 
 
 async def test_unreachable() -> None:

@@ -12,6 +12,7 @@ from keeper.core.facts import AnyFact, AttemptPrepared, AttemptSent, BlockHeader
 from keeper.engine.intents import TrackedIntent
 from keeper.execution import lane as lane_module
 from keeper.execution.lane import Lane
+from keeper.execution.purse import Purse
 from keeper.execution.survey import Survey
 from keeper.journal.recorder import JournalRecorder
 from keeper.lab.simulator.disk import SimulatedJournal
@@ -61,8 +62,8 @@ def test_a_block_taken_for_empty_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
 class NewNonce(Lane):
     """Gives an intent another nonce when its transaction is not to be seen."""
 
-    def _due(self, tracked: TrackedIntent, tip: BlockHeader, seen: Survey) -> AttemptPrepared | None:
-        due = super()._due(tracked, tip, seen)
+    def _due(self, tracked: TrackedIntent, tip: BlockHeader, seen: Survey, purse: Purse) -> AttemptPrepared | None:
+        due = super()._due(tracked, tip, seen, purse)
         if due is None or tracked.sent[-1].answer != "unknown":
             return due
         nonce = self._engine.intents.next_nonce(self._chain_id, tracked.intent.signer) or 0
