@@ -42,24 +42,32 @@ def good_snapshots(
 ) -> Iterator[Snapshot]:
     """Yield those that can be trusted, in the order given; say why the others cannot."""
     for row in stored:
-        fault = snapshot_fault(row, birth, last_sequence)
-        if fault is None and row.engine_version != engine_version:
-            fault = f"is of engine version {row.engine_version}"
-        if fault is None:
-            try:
-                state = expanded(row.payload)
-            except ValueError as error:
-                fault = str(error)
-            else:
-                yield Snapshot(row.sequence, row.engine_version, state, row.state_hash)
-        if fault is not None:
-            _log.warning("snapshot skipped", sequence=row.sequence, reason=fault)
+        try:
+            state = _opened(row, birth, engine_version, last_sequence)
+        except ValueError as error:
+            _log.warning("snapshot skipped", sequence=row.sequence, reason=str(error))
+        else:
+            yield Snapshot(row.sequence, row.engine_version, state, row.state_hash)
 
 
 def snapshot_fault(row: StoredSnapshot, birth: Hash32, last_sequence: int) -> str | None:
     """Tell what is wrong with a stored snapshot, if anything."""
-    if content_id(birth, *row[:3], row.payload) != row.hash:
-        return "is not what was written"
-    if row.sequence > last_sequence:
-        return "is newer than the journal"
+    try:
+        _opened(row, birth, row.engine_version, last_sequence)
+    except ValueError as error:
+        return str(error)
     return None
+
+
+def _opened(row: StoredSnapshot, birth: Hash32, engine_version: str, last_sequence: int) -> bytes:
+    """Return the state, or say in a ``ValueError`` what is wrong with it."""
+    if content_id(birth, *row[:3], row.payload) != row.hash:
+        raise ValueError("is not what was written")
+    if row.sequence > last_sequence:
+        raise ValueError("is newer than the journal")
+    if row.engine_version != engine_version:
+        raise ValueError(f"is of engine version {row.engine_version}")
+    state = expanded(row.payload)
+    if blake2b(state, digest_size=HASH_LENGTH).digest() != row.state_hash:
+        raise ValueError("is not the state whose hash it has")
+    return state

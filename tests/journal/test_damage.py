@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import apsw
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keeper.core.codec import Record
-from keeper.core.errors import JournalDamaged
+from keeper.core.errors import JournalDamaged, KeeperError
 from keeper.journal.reader import JournalReader
 from keeper.journal.sqlite import SqliteJournal
+from keeper.journal.verify import verify
 from tests.journal.bodies import block, ticks
 
 TRIALS = 100
+CLOSED = ("journal.db", "journal.db.mark")
+DAMAGE = st.lists(
+    st.one_of(
+        st.tuples(st.just("flip"), st.integers(0, 1 << 20), st.integers(0, 7).map(lambda bit: bytes([1 << bit]))),
+        st.tuples(st.just("cut"), st.integers(0, 1 << 20), st.just(b"")),
+        st.tuples(st.just("span"), st.integers(0, 1 << 20), st.binary(min_size=1, max_size=64)),
+        st.tuples(st.just("span"), st.integers(0, 200), st.binary(min_size=1, max_size=8)),
+    ),
+    min_size=1,
+    max_size=6,
+)
+"""What happens to a file, in order: a bit is turned, the rest is lost, a span is overwritten (also in its header)."""
 Files = dict[str, bytes]
 
 
@@ -105,3 +124,81 @@ def test_wrong_records_are_never_read(
         assert actual == expected[: len(actual)]
         assert len(actual) % 3 == 0
         assert len(actual) >= half
+
+
+def damaged_by(content: bytes, damage: list[tuple[str, int, bytes]]) -> bytes:
+    """Return the content after all that happened to it."""
+    changed = bytearray(content)
+    for kind, place, what in damage:
+        offset = place % max(len(changed), 1)
+        if kind == "cut":
+            del changed[offset:]
+        elif kind == "span":
+            changed[offset : offset + len(what)] = what[: len(changed) - offset]
+        elif changed:
+            changed[offset] ^= what[0]
+    return bytes(changed)
+
+
+def read_and_verified(path: Path) -> tuple[list[Record], int]:
+    """Read everything that a file holds, in every way there is; return the records and how many snapshots are good.
+
+    Raises:
+        JournalDamaged: reading said so, or the full check did.
+    """
+    with JournalReader(path) as reader:
+        reader.summary()
+        verification = verify(reader)
+        if verification.violation is not None:
+            raise JournalDamaged(str(path), verification.violation.reason)
+        assert all(snapshot.state == bytes(5000) for snapshot in reader.snapshots("1"))
+        return list(reader.read()), verification.snapshots_good
+
+
+@cache
+def closed() -> Files:
+    """A journal that was closed in order: all of it in the database, its mark at its end, and one snapshot."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.db"
+        with SqliteJournal(path, [31337]) as journal:
+            asyncio.run(fill(journal))
+            journal.save_snapshot(3, "1", bytes(5000))
+        return {name: (Path(folder) / name).read_bytes() for name in CLOSED}
+
+
+@pytest.mark.fault(20, 22)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLOSED)
+@given(damage=DAMAGE)
+@settings(max_examples=100)
+def test_any_damage_is_an_error_of_ours_or_none(name: str, damage: list[tuple[str, int, bytes]]) -> None:
+    """Whatever happened to a file, all its records are read and nothing else, or one line names the file."""
+    with TemporaryDirectory() as folder:
+        expected, _ = read_and_verified(write(closed(), Path(folder)))
+        path = write({**closed(), name: damaged_by(closed()[name], damage)}, Path(folder))
+        try:
+            actual, snapshots = read_and_verified(path)
+        except KeeperError as error:
+            assert str(path) in str(error)  # noqa: PT017 - whatever is raised, not that it is
+        else:
+            assert (actual, snapshots in (0, 1)) == (expected, True)
+
+
+@pytest.mark.fault(20, 22)
+@pytest.mark.slow
+@given(
+    column=st.sampled_from(["sequence", "engine_version", "state_hash", "hash", "payload"]),
+    value=st.one_of(st.integers(-(2**63), 2**63 - 1), st.text(max_size=9), st.binary(max_size=40)),
+)
+@settings(max_examples=50)
+def test_any_snapshot_row_is_good_or_skipped(column: str, value: int | str | bytes) -> None:
+    """Whatever stands in a column of a snapshot, the records are read in full, and it is trusted or not."""
+    with TemporaryDirectory() as folder:
+        path = write(closed(), Path(folder))
+        expected, _ = read_and_verified(path)
+        connection = apsw.Connection(str(path))
+        with suppress(apsw.ConstraintError, apsw.MismatchError):
+            connection.execute(f"UPDATE snapshots SET {column} = ?", (value,))
+        connection.close()
+
+        assert read_and_verified(path)[0] == expected
