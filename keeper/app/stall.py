@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import sys
 import threading
 from collections.abc import Callable
 from typing import Self
@@ -25,18 +24,19 @@ EXIT_SECONDS = 60.0
 LEAVE_SECONDS = 15.0
 """How long a stop in order may take once the process has decided to halt: a hanging disk cannot be waited for."""
 HALTED = 3
+STDERR = 2
 
 
 class LoopGuard:
     """Watches one event loop from a thread. Use as a context; :meth:`tick` is called from the loop.
 
     Args:
-        dump: Tells where every thread is.
+        dump: Tells where every thread is; must not wait.
         leave: Ends the process, given its exit code; does not return in production.
     """
 
     def __init__(self, dump: Callable[[], None] | None = None, leave: Callable[[int], None] = os._exit) -> None:
-        self._dump = dump or _dump_stacks
+        self._dump = dump or show_stacks
         self._leave = leave
         self._ticked = False
         self._begun = False
@@ -77,7 +77,18 @@ class LoopGuard:
             self.look()
 
 
-def _dump_stacks() -> None:
-    sys.stderr.write(f"the event loop stands still for {DUMP_SECONDS:.0f} s; where every thread is:\n")
-    sys.stderr.flush()
-    faulthandler.dump_traceback(all_threads=True)
+def show_stacks(file: int = STDERR) -> None:
+    """Write every thread's stack to a file, without waiting for it: that nobody reads it may be why the loop stands."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)  # what does not fit is left out
+    faulthandler.dump_traceback(writing, all_threads=True)  # no other thread runs meanwhile, so not to the file itself
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stacks:
+        text = stacks.read()
+    said = f"the event loop stands still for {DUMP_SECONDS:.0f} s; where every thread is:\n".encode()
+    threading.Thread(target=_write, args=(file, said + text), name="loop-guard-stacks", daemon=True).start()
+
+
+def _write(file: int, text: bytes) -> None:
+    while text:
+        text = text[os.write(file, text) :]

@@ -109,10 +109,10 @@ class KeeperProcess:
         if self._exit is not None and not self._exit.done():
             self.signal(signal.SIGTERM)
 
-    async def exit_code(self) -> int:
+    async def exit_code(self, seconds_max: float = WAIT_SECONDS_MAX) -> int:
         """Wait until it has left; it must do so in time."""
         assert self._exit is not None
-        async with asyncio.timeout(WAIT_SECONDS_MAX):
+        async with asyncio.timeout(seconds_max):
             return await self._exit
 
     async def leave(self) -> int:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
+from contextlib import suppress
+
 import pytest
 
-from keeper.app.stall import DUMP_SECONDS, EXIT_SECONDS, LEAVE_SECONDS, LOOK_SECONDS, LoopGuard
+from keeper.app.stall import DUMP_SECONDS, EXIT_SECONDS, LEAVE_SECONDS, LOOK_SECONDS, LoopGuard, show_stacks
 
 DUMP_LOOKS = round(DUMP_SECONDS / LOOK_SECONDS)
 EXIT_LOOKS = round(EXIT_SECONDS / LOOK_SECONDS)
@@ -57,3 +61,23 @@ def test_a_stop_that_hangs_is_ended() -> None:
         rig.guard.tick()
         rig.look(1)
     assert rig.did == ["exit 3"]
+
+
+@pytest.mark.fault(42)
+def test_the_stacks_are_not_waited_for() -> None:
+    """That nobody reads the log may be why the loop stands: the guard goes on, and a later reader sees all."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"." * select.PIPE_BUF)
+    os.set_blocking(writing, True)
+
+    show_stacks(writing)
+
+    with os.fdopen(reading, "rb") as read:
+        shown = b""
+        while b"test_the_stacks_are_not_waited_for" not in shown:
+            shown += read.read1()
+    os.close(writing)
+    assert shown.lstrip(b".").startswith(b"the event loop stands still for 5 s; where every thread is:\n")

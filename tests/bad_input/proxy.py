@@ -21,7 +21,7 @@ Replace = Callable[[str], web.Response]
 class Proxy:
     """Forwards to a node; ``bend`` changes answers one by one, ``replace`` the whole of them; ``lies`` counts both.
 
-    A request whose method ``holds`` picks is not forwarded and never answered; ``holding`` says that there was one.
+    A request whose method ``holds`` picks is not forwarded before :meth:`let_go`; ``holding`` says that there is one.
     """
 
     def __init__(self, node_url: str, session: aiohttp.ClientSession) -> None:
@@ -32,6 +32,7 @@ class Proxy:
         self.replace: Replace | None = None
         self.holds: Callable[[str], bool] = lambda _: False
         self.holding = asyncio.Event()
+        self._let_go = asyncio.Event()
         self.lies = 0
 
     async def post(self, request: web.Request) -> web.Response:
@@ -39,7 +40,7 @@ class Proxy:
         body = await request.read()
         if any(self.holds(method) for method in _methods(json.loads(body)).values()):
             self.holding.set()
-            await asyncio.Event().wait()
+            await self._let_go.wait()
         headers = {"Content-Type": "application/json"}
         async with self._session.post(self._node_url, data=body, headers=headers) as response:
             text = await response.text()
@@ -49,6 +50,11 @@ class Proxy:
         if self.bend is not None:
             text = self._bent(json.loads(body), json.loads(text))
         return web.Response(text=text, content_type="application/json")
+
+    def let_go(self) -> None:
+        """Forward what was held, and hold nothing more."""
+        self.holds = lambda _: False
+        self._let_go.set()
 
     def _bent(self, asked: Json, answered: Json) -> str:
         assert self.bend is not None
