@@ -11,6 +11,7 @@ from importlib.metadata import version
 from bench.decoding import run as decoding
 from bench.journal import run as journal
 from bench.latency import run as latency
+from bench.restart import run as restart
 from bench.step import run as step
 
 PARTS: dict[str, Callable[[], dict[str, object]]] = {
@@ -18,6 +19,7 @@ PARTS: dict[str, Callable[[], dict[str, object]]] = {
     "decoding": decoding,
     "step": step,
     "latency": latency,
+    "restart": restart,
 }
 
 

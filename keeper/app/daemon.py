@@ -1,7 +1,8 @@
 """The daemon: every part under one task group, nothing dies unseen, and leaving is orderly.
 
-The order of a start: nodes, journal, state, then ``RunStarted`` is durable, then heads are listened to. A wrong
-node or address is therefore reported before anything is written, and a second daemon stops at the journal's lock.
+The order of a start: nodes, journal, state, keys, then ``RunStarted`` is durable, then heads are listened to. A wrong
+node, address or password is therefore reported before anything is recorded, and a second daemon stops at the journal's
+lock. Keystores open in a thread meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from keeper.app.keys import Keys
 from keeper.app.picture import Picture
 from keeper.app.release import check_release, released
 from keeper.app.reload import check_reload
-from keeper.app.restore import restored_engine
+from keeper.app.restore import restored
 from keeper.app.runconfig import run_config
 from keeper.app.signals import Signals
 from keeper.app.stall import LoopGuard
@@ -37,10 +38,11 @@ from keeper.core.errors import ConfigError, Halt, InvariantBroken, KeeperError, 
 from keeper.core.facts import BlockApplied, ClockTicked, KillSwitchChanged, RunStarted, RunStopped, SettingsReloaded
 from keeper.core.ids import content_id
 from keeper.core.runconfig import RunConfig
-from keeper.engine.step import ENGINE_VERSION, Engine
+from keeper.engine.step import ENGINE_VERSION
 from keeper.execution.lane import Lane
 from keeper.journal.protocol import Journal
 from keeper.journal.recorder import JournalRecorder, Settled
+from keeper.journal.restore import Restored
 from keeper.journal.steps import Step
 from keeper.journal.urls import open_journal
 from keeper.observe.http import serving, web_app
@@ -98,26 +100,35 @@ def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
 
 @asynccontextmanager
 async def _started(settings: Settings, keys: Keys, *, live: bool, reread: Reread) -> AsyncIterator[_Daemon]:
+    async with AsyncExitStack() as stack:
+        guard = stack.enter_context(LoopGuard())  # before the journal, whose closing may hang
+        try:
+            daemon = await _restored(stack, settings, keys, live=live, reread=reread, guard=guard)
+        except KeeperError:
+            await asyncio.wrap_future(keys.signers)  # a wrong password is told first: no node's trouble hides it
+            raise
+        await daemon.serve(stack)
+        yield daemon
+
+
+async def _restored(
+    stack: AsyncExitStack, settings: Settings, keys: Keys, *, live: bool, reread: Reread, guard: LoopGuard
+) -> _Daemon:
+    """Reach the nodes, then load the journal; ``stack`` closes both."""
     step = failpoint_step(os.environ)
     config = run_config(settings, live=live, signers=keys.addresses)
     clock = SystemClock()
     metrics = Metrics(CollectorRegistry())
-    async with AsyncExitStack() as stack:
-        guard = stack.enter_context(LoopGuard())  # before the journal, whose closing may hang
-        pools = {}
-        for spec in config.chains:
-            chain_settings = settings.chains[spec.name]
-            pools[spec.name] = await stack.enter_async_context(provider_pool(spec, chain_settings, clock, metrics))
-            await check_code(pools[spec.name], spec, config)
-        journal = open_journal(settings.journal.url, [spec.chain_id for spec in config.chains], step)
-        stack.callback(journal.close)
-        engine = restored_engine(journal)
-        daemon = _Daemon(settings, config, keys, clock, metrics, journal, engine, pools, guard, reread, step=step)
-        url = await stack.enter_async_context(
-            serving(web_app(metrics, daemon.picture.status), settings.http.listen.host, settings.http.listen.port)
-        )
-        structlog.get_logger().info("started", live=live, http=url, version=__version__, sequence=journal.last_sequence)
-        yield daemon
+    pools = {}
+    for spec in config.chains:
+        chain_settings = settings.chains[spec.name]
+        pools[spec.name] = await stack.enter_async_context(provider_pool(spec, chain_settings, clock, metrics))
+        await check_code(pools[spec.name], spec, config)
+    journal = open_journal(settings.journal.url, [spec.chain_id for spec in config.chains], step)
+    stack.callback(journal.close)
+    state = restored(journal, clock)
+    await asyncio.wrap_future(keys.signers)
+    return _Daemon(settings, config, keys, clock, metrics, journal, state, pools, guard, reread, step=step)
 
 
 class _Daemon:
@@ -131,7 +142,7 @@ class _Daemon:
         clock: SystemClock,
         metrics: Metrics,
         journal: Journal,
-        engine: Engine,
+        state: Restored,
         pools: Mapping[str, ProviderPool],
         guard: LoopGuard,
         reread: Reread,
@@ -144,7 +155,7 @@ class _Daemon:
         self._clock = clock
         self._metrics = metrics
         self._journal = journal
-        self._engine = engine
+        self._engine = engine = state.engine
         self._pools = pools
         self._step = step
         self._lanes: dict[tuple[int, str], Lane] = {}
@@ -161,6 +172,8 @@ class _Daemon:
             clock,
             on_settled=self._settled,
             snapshot_every_records=settings.journal.snapshot_every_records,
+            snapshot_sequence=state.snapshot_sequence,
+            stepped_seconds=state.seconds,
             step_pulse=self._waits_for_disk("recorder step"),
             settle_pulse=self._waits_for_disk("recorder settle"),
             step=step,
@@ -169,6 +182,14 @@ class _Daemon:
         self.picture = Picture(
             self._run_id, config, engine, journal, self._recorder, clock, self._followed, self._watchdog.late
         )
+
+    async def serve(self, stack: AsyncExitStack) -> None:
+        """Show metrics, health and status until ``stack`` closes."""
+        listen = self._settings.http.listen
+        serve = serving(web_app(self._metrics, self.picture.status), listen.host, listen.port)
+        url = await stack.enter_async_context(serve)
+        live, sequence = self._config.live, self._journal.last_sequence
+        self._log.info("started", live=live, http=url, version=__version__, sequence=sequence)
 
     async def run(self, release: Sequence[str]) -> None:
         """Run every part until a signal, then drain; ``release`` names the halted signers that may go on."""
@@ -208,7 +229,7 @@ class _Daemon:
             self._config,
             engine=self._engine,
             recorder=self._recorder,
-            signers=dict(self._keys.signers),
+            signers=dict(self._keys.signers.result()),
             followings=self._followings,
             watched=self._waits_for_node,
             step=self._step,

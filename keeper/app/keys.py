@@ -1,9 +1,15 @@
-"""The keys of a run: opened before anything else is, after which no password is kept."""
+"""The keys of a run: their addresses at once, the signers as soon as their passwords are worked out.
+
+A keystore makes every try of a password cost about a second, on purpose. That second passes in a thread, beside the
+loading of the journal, so that a daemon which has died is soon back. No password is kept after it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 
 from pydantic import SecretStr
 
@@ -13,17 +19,23 @@ from keeper.execution.keys import keystore_address, raw_key_signer, unlock_keyst
 from keeper.execution.signer import LocalSigner
 from keeper.settings import Settings
 
+Signers = Mapping[str, LocalSigner]
+"""By name; empty in a run that may not sign."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The address behind each signer's name, and the signers of a run that may sign."""
+    """The address behind each signer's name, and the signers of a run that may sign, once they are open.
+
+    The future raises a CredentialError when a password or a keystore is wrong.
+    """
 
     addresses: Mapping[str, Address]
-    signers: Mapping[str, LocalSigner]
+    signers: Future[Signers]
 
 
-def opened_keys(settings: Settings, raw_keys: Mapping[str, SecretStr], *, live: bool) -> Keys:
-    """Open the keystores; a dry run needs their addresses only.
+def opening_keys(settings: Settings, raw_keys: Mapping[str, SecretStr], *, live: bool) -> Keys:
+    """Begin to open the keystores; a dry run needs their addresses only.
 
     Args:
         settings: Validated.
@@ -31,23 +43,40 @@ def opened_keys(settings: Settings, raw_keys: Mapping[str, SecretStr], *, live: 
         live: Whether transactions will be signed.
 
     Raises:
-        CredentialError: a keystore, its password or a raw key is missing or wrong.
+        CredentialError: a keystore, its password or a raw key is missing, or a raw key is wrong.
     """
-    addresses, signers = {}, {}
-    for name in settings.signers:
-        if live or name in raw_keys:
-            signers[name] = _signer(settings, name, raw_keys.get(name))
-            addresses[name] = signers[name].address
-        else:
-            addresses[name] = keystore_address(settings.signers[name].keystore)
-    return Keys(addresses, signers if live else {})
+    raw = {name: raw_key_signer(key.get_secret_value()) for name, key in raw_keys.items()}
+    addresses = {
+        name: raw[name].address if name in raw else keystore_address(signer.keystore)
+        for name, signer in settings.signers.items()
+    }
+    keys = Keys(addresses, Future())
+    if live:
+        import eth_keyfile.keyfile  # noqa: F401, PLC0415 - half a second that a thread would take from the caller's imports
+
+        passwords = {name: _password(settings, name) for name in settings.signers if name not in raw}
+        Thread(target=_open, args=(settings, passwords, raw, keys.signers), name="keystores", daemon=True).start()
+    else:
+        keys.signers.set_result({})
+    return keys
 
 
-def _signer(settings: Settings, name: str, raw_key: SecretStr | None) -> LocalSigner:
-    if raw_key is not None:
-        return raw_key_signer(raw_key.get_secret_value())
-    signer = settings.signers[name]
-    if signer.password is None:
+def _password(settings: Settings, name: str) -> SecretStr:
+    password = settings.signers[name].password
+    if password is None:
         variable = f"KEEPER__SIGNERS__{name.upper()}__PASSWORD"
         raise CredentialError(f"signers.{name}.password", "is missing", f"set {variable} or {variable}_FILE")
-    return unlock_keystore(signer.keystore, signer.password.get_secret_value())
+    return password
+
+
+def _open(settings: Settings, passwords: Mapping[str, SecretStr], raw: Signers, signers: Future[Signers]) -> None:
+    """Open the keystores one after the other: each takes the memory that makes a try of its password dear."""
+    try:
+        opened = {
+            name: unlock_keystore(settings.signers[name].keystore, password.get_secret_value())
+            for name, password in passwords.items()
+        }
+    except Exception as error:  # noqa: BLE001 - whoever waits for the signers gets it
+        signers.set_exception(error)
+    else:
+        signers.set_result({**raw, **opened})

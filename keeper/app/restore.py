@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from keeper.engine.step import Engine
+from keeper.core.ports import Clock
 from keeper.journal import restore
 from keeper.journal.protocol import Journal
+from keeper.journal.restore import Restored
 from keeper.venues import open_ledger
 from strategies import STRATEGIES
 
 
-def restored_engine(journal: Journal) -> Engine:
+def restored(journal: Journal, clock: Clock) -> Restored:
     """Return the engine as it was after the journal's last record.
 
     Raises:
         JournalForeign: this code decides otherwise than the code that wrote the tail.
         JournalDamaged: a record is not what was written.
     """
-    return restore.restored_engine(journal, open_ledger, STRATEGIES)
+    return restore.restored(journal, open_ledger, STRATEGIES, clock)

@@ -34,11 +34,9 @@ def command(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the run has begun: the file is only about to be read
     signal.signal(signal.SIGTERM, _leave)  # until the run has begun, which drains
     import structlog
-    import uvloop
 
-    from keeper.app.daemon import run_daemon
     from keeper.app.dumps import forbid_dumps
-    from keeper.app.keys import opened_keys
+    from keeper.app.keys import opening_keys
     from keeper.observe.log import configure_logging
     from keeper.settings import Settings, development_keys, forget_secrets, load_settings
 
@@ -49,9 +47,13 @@ def command(
     if live and settings.mode != "live":
         structlog.get_logger().warning("dry run", reason='the file says mode = "dry-run"', remedy='set mode = "live"')
     live = live and settings.mode == "live"
-    keys = opened_keys(settings, development_keys(settings, os.environ) if dev else {}, live=live)
+    keys = opening_keys(settings, development_keys(settings, os.environ) if dev else {}, live=live)
     settings = settings.without_secrets()
     forget_secrets(os.environ)
+
+    import uvloop  # from here on it takes its time, while the keystores open
+
+    from keeper.app.daemon import run_daemon
 
     def reread() -> Settings:
         return load_settings(config, os.environ, dev=dev).without_secrets()

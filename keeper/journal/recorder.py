@@ -25,6 +25,11 @@ from keeper.journal.steps import Step, unwatched
 GROUPS_MAX = 256
 """Groups that may wait to be stepped, and to be durable; producers wait beyond it."""
 
+STEPPED_SECONDS_MAX = 0.5
+"""A state is saved after so much stepping too, so that a start takes no longer, however much a record is to step."""
+SNAPSHOT_SHARE_MAX = 0.1
+"""But a large state, which takes long to save, not so often that saving costs more than this share of stepping."""
+
 
 class Settled(NamedTuple):
     """One durable group: its bodies in journal order, the first one's sequence, and how long it took."""
@@ -59,6 +64,9 @@ class JournalRecorder:
         clock: Stamps records; the stamp explains and never orders.
         on_settled: Called for every durable group, in order.
         snapshot_every_records: How often the engine's state is saved beside the journal.
+        snapshot_sequence: Of the snapshot that the engine was restored from, zero without one. It counts from there,
+            or a process that never lives long would leave its successors an ever longer tail.
+        stepped_seconds: How long the engine has stepped since that snapshot.
         step_pulse: Told of each group that is stepped and appended.
         settle_pulse: Told of each group that becomes durable and is handed on.
         step: Surrounds handing a group to the journal, and to those who act on it.
@@ -72,6 +80,8 @@ class JournalRecorder:
         *,
         on_settled: Callable[[Settled], None],
         snapshot_every_records: int,
+        snapshot_sequence: int = 0,
+        stepped_seconds: float = 0.0,
         step_pulse: Pulse = UNWATCHED,
         settle_pulse: Pulse = UNWATCHED,
         step: Step = unwatched,
@@ -82,7 +92,9 @@ class JournalRecorder:
         self._on_settled = on_settled
         self._snapshot_every_records = snapshot_every_records
         self._step = step
-        self._snapshot_sequence = journal.last_sequence
+        self._snapshot_sequence = snapshot_sequence
+        self._stepped_seconds = stepped_seconds
+        self._stepped_seconds_max = STEPPED_SECONDS_MAX
         self._inbox: asyncio.Queue[tuple[tuple[AnyFact, ...], asyncio.Future[None] | None]] = asyncio.Queue(GROUPS_MAX)
         self._outbox: asyncio.Queue[_Pending] = asyncio.Queue(GROUPS_MAX)
         self._waiting: dict[asyncio.Future[None], None] = {}
@@ -172,13 +184,19 @@ class JournalRecorder:
         with self._step("append", settled.bodies):
             last = self._journal.append(entries, unix_ms)
         self.progressed_at = stepped
+        self._stepped_seconds += stepped - started
         return _Pending(settled, stepped, waiter, self._snapshot_due(last))
 
     def _snapshot_due(self, sequence: int) -> bytes | None:
-        if sequence - self._snapshot_sequence < self._snapshot_every_records:
+        few = sequence - self._snapshot_sequence < self._snapshot_every_records
+        if few and self._stepped_seconds < self._stepped_seconds_max:
             return None
-        self._snapshot_sequence = sequence
-        return self._engine.snapshot()
+        self._snapshot_sequence, self._stepped_seconds = sequence, 0.0
+        begun = self._clock.monotonic()
+        snapshot = self._engine.snapshot()
+        seconds = self._clock.monotonic() - begun
+        self._stepped_seconds_max = max(STEPPED_SECONDS_MAX, seconds / SNAPSHOT_SHARE_MAX)
+        return snapshot
 
     async def _settle(self) -> None:
         while True:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import structlog
 
 from keeper.core.errors import JournalDamaged, JournalForeign
+from keeper.core.ports import Clock
 from keeper.engine.replay import replay
 from keeper.engine.state import OpenLedger
 from keeper.engine.step import ENGINE_VERSION, Engine
@@ -14,13 +16,22 @@ from keeper.engine.view import Decide
 from keeper.journal.protocol import Journal
 
 
-def restored_engine(journal: Journal, open_ledger: OpenLedger, strategies: Mapping[str, Decide]) -> Engine:
+class Restored(NamedTuple):
+    """An engine, the sequence of the snapshot that it began with (zero: none), and how long it stepped from there."""
+
+    engine: Engine
+    snapshot_sequence: int
+    seconds: float
+
+
+def restored(journal: Journal, open_ledger: OpenLedger, strategies: Mapping[str, Decide], clock: Clock) -> Restored:
     """Return the engine as it was after the journal's last record.
 
     Args:
         journal: Open.
         open_ledger: Opens an empty ledger of a venue.
         strategies: The decider of each kind of strategy.
+        clock: Measures the stepping.
 
     Raises:
         JournalForeign: this code decides otherwise than the code that wrote the tail. Going on would orphan the
@@ -28,6 +39,7 @@ def restored_engine(journal: Journal, open_ledger: OpenLedger, strategies: Mappi
         JournalDamaged: a record is not what was written.
     """
     engine = _from_snapshot(journal, open_ledger, strategies)
+    snapshot_sequence, begun = engine.sequence, clock.monotonic()
     result = replay(journal.read(engine.sequence + 1), engine)
     if result.divergence is not None:
         raise JournalForeign(
@@ -35,7 +47,7 @@ def restored_engine(journal: Journal, open_ledger: OpenLedger, strategies: Mappi
             "this version decides otherwise than the one that wrote it",
             "drain with that version and start a new journal; `keeper replay` shows the difference",
         )
-    return engine
+    return Restored(engine, snapshot_sequence, clock.monotonic() - begun)
 
 
 def _from_snapshot(journal: Journal, open_ledger: OpenLedger, strategies: Mapping[str, Decide]) -> Engine:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from keeper.app.restore import restored_engine
+from keeper.app.clock import SystemClock
+from keeper.app.restore import restored
 from keeper.core.decisions import SignerHalted
 from keeper.core.errors import JournalForeign
 from keeper.core.facts import AnyFact, ClockTicked, KillSwitchChanged
@@ -17,6 +18,7 @@ from keeper.venues import open_ledger
 from strategies import STRATEGIES
 from tests.observe.records import block_applied, run_started
 
+CLOCK = SystemClock()
 START_MS = 1_700_000_000_000
 FACTS: Sequence[AnyFact] = (
     run_started(),
@@ -49,7 +51,7 @@ def journal_of(facts: Sequence[AnyFact] = FACTS, snapshots_at: Sequence[int] = (
 
 def test_an_empty_journal_gives_a_new_engine() -> None:
     """Before the first record there is nothing to know."""
-    assert restored_engine(MemoryJournal()).state_hash() == new_engine().state_hash()
+    assert restored(MemoryJournal(), CLOCK).engine.state_hash() == new_engine().state_hash()
 
 
 @pytest.mark.parametrize("snapshots_at", [(), (1,), (4, 9), (len(FACTS),)])
@@ -57,9 +59,11 @@ def test_every_way_leads_to_the_same_state(snapshots_at: Sequence[int]) -> None:
     """From zero, or from a snapshot and the tail, the state is the one that the writer had, bit for bit."""
     journal, writer = journal_of(snapshots_at=snapshots_at)
 
-    restored = restored_engine(journal)
+    found, begun_with, seconds = restored(journal, CLOCK)
 
-    assert (restored.sequence, restored.state_hash()) == (writer.sequence, writer.state_hash())
+    assert (found.sequence, found.state_hash()) == (writer.sequence, writer.state_hash())
+    assert begun_with == max(snapshots_at, default=0)
+    assert seconds >= 0
 
 
 def test_a_snapshot_that_does_not_load_is_skipped() -> None:
@@ -68,9 +72,9 @@ def test_a_snapshot_that_does_not_load_is_skipped() -> None:
     journal.save_snapshot(9, VERSION, b"no state")
 
     with capture_logs() as logs:
-        restored = restored_engine(journal)
+        found = restored(journal, CLOCK).engine
 
-    assert restored.state_hash() == writer.state_hash()
+    assert found.state_hash() == writer.state_hash()
     assert [(log["event"], log["sequence"]) for log in logs] == [("snapshot skipped", 9)]
 
 
@@ -79,7 +83,7 @@ def test_a_snapshot_of_another_engine_is_skipped() -> None:
     journal, writer = journal_of()
     journal.save_snapshot(9, f"{ENGINE_VERSION + 1}", writer.snapshot())
 
-    assert restored_engine(journal).state_hash() == writer.state_hash()
+    assert restored(journal, CLOCK).engine.state_hash() == writer.state_hash()
 
 
 def test_only_the_tail_is_replayed() -> None:
@@ -93,7 +97,7 @@ def test_only_the_tail_is_replayed() -> None:
     journal.append([(FACTS[3], 0)], START_MS)
     journal.save_snapshot(5, VERSION, engine.snapshot())
 
-    assert restored_engine(journal).state_hash() == engine.state_hash()
+    assert restored(journal, CLOCK).engine.state_hash() == engine.state_hash()
 
 
 @pytest.mark.parametrize("snapshots_at", [(), (4,)])
@@ -103,7 +107,7 @@ def test_a_tail_that_was_decided_otherwise_is_refused(snapshots_at: Sequence[int
     journal.append([(ClockTicked(START_MS + 100), 0), (SignerHalted("main", "why not"), 13)], START_MS)
 
     with pytest.raises(JournalForeign) as caught:
-        restored_engine(journal)
+        restored(journal, CLOCK)
 
     assert caught.value.exit_code == 4
     assert str(caught.value) == (

@@ -46,7 +46,7 @@ OPEN_THEN_SEARCH = """
 import gc, os, sys
 from hashlib import sha256
 from pathlib import Path
-from keeper.app.keys import opened_keys
+from keeper.app.keys import opening_keys
 from keeper.execution.signer import LocalSigner
 from keeper.settings import forget_secrets, load_settings
 
@@ -54,7 +54,8 @@ wanted = set(sys.argv[2:])
 
 def opened():
     settings = load_settings(Path(sys.argv[1]), os.environ)
-    keys = opened_keys(settings, {}, live=True)
+    keys = opening_keys(settings, {}, live=True)
+    keys.signers.result()
     forget_secrets(os.environ)
     return keys, settings if planted else settings.without_secrets()
 
@@ -82,7 +83,7 @@ for planted in (False, True):
     keys, settings = opened()
     print(found(), end=" ")
     os.environ["KEEPER__SIGNERS__MAIN__PASSWORD_FILE"] = sys.argv[1] + ".password"
-assert isinstance(keys.signers["main"], LocalSigner)
+assert isinstance(keys.signers.result()["main"], LocalSigner)
 """
 
 

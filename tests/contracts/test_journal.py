@@ -17,11 +17,12 @@ from keeper.core.errors import InvariantBroken, JournalForeign, JournalStopped
 from keeper.core.facts import ClockTicked, Fact
 from keeper.journal.memory import MemoryJournal
 from keeper.journal.protocol import Journal
-from keeper.journal.restore import restored_engine
+from keeper.journal.restore import restored
 from keeper.journal.sqlite import SqliteJournal
 from keeper.journal.upcast import UPCASTS, Upcast, Upcasts
 from keeper.lab.simulator.disk import Disk, SimulatedJournal
 from strategies import STRATEGIES
+from tests.chain_ingestion.fakes import JumpClock
 from tests.engine.history import History, opened_ledger
 from tests.journal.bodies import ANY_GROUPS, Group, ticks
 
@@ -283,7 +284,7 @@ async def test_an_unknown_record_stops_the_engine(journal: Journal) -> None:
     await append_durably(journal, bodies, [(ClockTickedWithMore(1, 0), 0)])  # type: ignore[list-item] # to come
 
     with pytest.raises(JournalForeign, match=r"^journal record 2: a ClockTicked/1 that"):
-        restored_engine(journal, opened_ledger, STRATEGIES)
+        restored(journal, opened_ledger, STRATEGIES, JumpClock())
 
 
 async def test_statistics_count(journal: Journal) -> None:

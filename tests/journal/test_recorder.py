@@ -54,15 +54,22 @@ def on_disk(path: Path) -> Iterator[SqliteJournal]:
 class Bench:
     """A recorder on a journal, and what it handed on."""
 
-    def __init__(self, journal: Journal, snapshot_every_records: int = NEVER) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        snapshot_every_records: int = NEVER,
+        *,
+        engine: Engine | None = None,
+        clock: JumpClock | None = None,
+    ) -> None:
         self.journal = journal
-        self.engine = new_engine()
+        self.engine = engine or new_engine()
         self.settled: list[Settled] = []
         self.ahead: list[int] = []
         self.recorder = JournalRecorder(
             journal,
             self.engine,
-            JumpClock(),
+            clock or JumpClock(),
             on_settled=self._take,
             snapshot_every_records=snapshot_every_records,
         )
@@ -306,6 +313,39 @@ async def test_snapshots_are_as_far_apart_as_asked(journal: Journal) -> None:
             await recorder.record([ClockTicked(number)])
 
     assert [snapshot.sequence for snapshot in journal.snapshots(str(ENGINE_VERSION))] == [30, 20, 10]
+
+
+class SteppingClock(JumpClock):
+    """Every look at it costs an eighth of a second, so that stepping a group does too."""
+
+    def monotonic(self) -> float:
+        """Let time pass."""
+        self.now += 0.125
+        return self.now
+
+
+async def test_a_state_that_took_long_to_step_is_saved(journal: Journal) -> None:
+    """A state is saved after half a second of stepping, or ten times what saving takes if that is more."""
+    bench = Bench(journal, clock=SteppingClock())
+    async with bench.running() as recorder:
+        await recorder.record(facts_of(breach())[:1])
+        for number in range(30):
+            await recorder.record([ClockTicked(number)])
+
+    assert [snapshot.sequence for snapshot in journal.snapshots(str(ENGINE_VERSION))] == [24, 14, 4]
+
+
+async def test_short_lives_leave_snapshots_too(journal: Journal) -> None:
+    """Processes that each end before a snapshot is due leave one together, so no tail grows for ever."""
+    engine = new_engine()
+    for life in range(3):
+        async with Bench(journal, snapshot_every_records=10, engine=engine).running() as recorder:
+            await recorder.record(facts_of(breach())[:1] if life == 0 else [ClockTicked(life)])
+            for number in range(3):
+                await recorder.record([ClockTicked(number)])
+        engine = replayed(journal, journal.last_sequence)
+
+    assert [snapshot.sequence for snapshot in journal.snapshots(str(ENGINE_VERSION))] == [10]
 
 
 def restored(state: bytes) -> Engine:

@@ -44,7 +44,7 @@ from keeper.execution.observer import SignerObserver
 from keeper.execution.signer import LocalSigner
 from keeper.journal.protocol import Journal
 from keeper.journal.recorder import JournalRecorder, Settled
-from keeper.journal.restore import restored_engine
+from keeper.journal.restore import restored
 from keeper.lab.simulator.clock import SimulatedClock
 from keeper.lab.simulator.ledger import SimulatedLedger
 from keeper.lab.simulator.loop import Process
@@ -124,7 +124,8 @@ class Life:
         self.ended = False
         self._around = around
         self._leave = asyncio.Event()
-        self.engine = restored_engine(journal, SimulatedLedger, STRATEGIES)
+        state = restored(journal, SimulatedLedger, STRATEGIES, around.clock)
+        self.engine = state.engine
         providers = [
             SimulatedProvider(
                 transport,
@@ -141,6 +142,8 @@ class Life:
             around.clock,
             on_settled=self._settled,
             snapshot_every_records=SNAPSHOT_EVERY_RECORDS,
+            snapshot_sequence=state.snapshot_sequence,
+            stepped_seconds=state.seconds,
         )
         self._lane: Lane | None = None
         self._run_id = content_id("run", journal.last_sequence, around.clock.unix_ms(), self.engine.state_hash())
