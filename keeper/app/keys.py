@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from keeper.core.errors import CredentialError
 from keeper.core.ids import Address
-from keeper.execution.keys import keystore_address, raw_key_signer, unlock_keystore
+from keeper.execution.keys import keystore_address, load_format, raw_key_signer, unlock_keystore
 from keeper.execution.signer import LocalSigner
 from keeper.settings import Settings
 
@@ -52,8 +52,7 @@ def opening_keys(settings: Settings, raw_keys: Mapping[str, SecretStr], *, live:
     }
     keys = Keys(addresses, Future())
     if live:
-        import eth_keyfile.keyfile  # noqa: F401, PLC0415 - half a second that a thread would take from the caller's imports
-
+        load_format()
         passwords = {name: _password(settings, name) for name in settings.signers if name not in raw}
         Thread(target=_open, args=(settings, passwords, raw, keys.signers), name="keystores", daemon=True).start()
     else:

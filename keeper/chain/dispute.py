@@ -16,8 +16,9 @@ from typing import NamedTuple
 from keeper.chain.bloom import outside
 from keeper.chain.finality import QUORUM
 from keeper.chain.member import Member
+from keeper.chain.watch import Watch
 from keeper.chain.wire import LogFilter, decode_block_logs, decode_header, decode_receipt_logs, decode_transaction_logs
-from keeper.core.errors import NodeError
+from keeper.core.errors import NodeError, RetryLater
 from keeper.core.facts import RawLog
 from keeper.core.ids import Hash32, to_hex
 
@@ -53,6 +54,39 @@ async def settle(members: Sequence[Member], wanted: LogFilter, number: int, bloc
     right = tuple(member for member, story in stories.items() if story == winner)
     wrong = tuple(member for member, story in stories.items() if story != winner)
     return None if winner is None or not right else Verdict(winner, right, wrong + invented)
+
+
+class Hearing:
+    """Settles blocks among the same providers, each once, and remembers who told wrong logs of which block first."""
+
+    def __init__(self, members: Sequence[Member], watch: Watch) -> None:
+        self.members = members
+        self.liars: dict[Member, int] = {}
+        self._watch = watch
+        self._verdicts: dict[tuple[Hash32, LogFilter], Verdict] = {}
+
+    async def verdict(self, number: int, block_hash: Hash32) -> Verdict:
+        """Find out what the watched logs of a block are.
+
+        Raises:
+            RetryLater: it cannot be told.
+        """
+        wanted = self._watch.wanted()
+        verdict = self._verdicts.get((block_hash, wanted)) or await settle(self.members, wanted, number, block_hash)
+        if verdict is None:
+            reason = "the providers tell different logs, and none can be shown to be right"
+            raise RetryLater(f"block {number} {to_hex(block_hash)}", reason, "add a third provider")
+        self._verdicts[block_hash, wanted] = verdict
+        self.liars = {**dict.fromkeys(verdict.wrong, number), **self.liars}
+        return verdict
+
+    async def right_logs(self, number: int, block_hash: Hash32) -> Story:
+        """Return the watched logs of a block.
+
+        Raises:
+            RetryLater: they cannot be told.
+        """
+        return (await self.verdict(number, block_hash)).logs
 
 
 class _Told(NamedTuple):

@@ -29,7 +29,7 @@ from keeper.chain.finality import FALLBACK_DEPTH_BLOCKS, Finality
 from keeper.chain.heads import HeadSlot
 from keeper.chain.member import Member
 from keeper.chain.pool import ProviderPool
-from keeper.chain.repair import right_blocks
+from keeper.chain.repair import Arbiter, right_blocks
 from keeper.chain.retry import OnError, RetryPolicy, ignore, retrying
 from keeper.chain.source import BlockSource
 from keeper.chain.watch import DISCOVERY_ROUNDS_MAX, Watch
@@ -172,20 +172,22 @@ class Follower:
             except (NodeError, RetryLater) as error:
                 self._on_error(error)
 
-    async def repair(self, first: int, node: Member, liar: str) -> None:
-        """Record the right logs from a block on, as a provider tells them, in place of what is held; no head meanwhile.
+    async def repair(self, first: int, node: Member, liar: str, arbiter: Arbiter) -> None:
+        """Record the right logs from a block on in place of what is held; no head meanwhile.
 
         Args:
             first: The first block whose logs were recorded wrong; final.
             node: Who was found to be right.
             liar: Who gave the wrong logs, by its redacted name.
+            arbiter: Asked about every other block of which the provider tells otherwise than is held.
 
         Raises:
             NodeError: the provider failed, or is on another branch; nothing is recorded.
+            RetryLater: it cannot be told what the logs of a block are; nothing is recorded.
         """
         async with self._one_at_a_time:
             source = BlockSource(self._pool, node, self._watch)
-            blocks = await right_blocks(source, node, self._watch, self.window, first)
+            blocks = await right_blocks(source, node, self._watch, self.window, first, arbiter)
             await self._recorder.record([LogsRepaired(self._chain_id, first, blocks, node.name, liar)])
 
     async def _retrying(self, operation: Callable[[], Awaitable[Result]]) -> Result:

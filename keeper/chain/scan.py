@@ -14,10 +14,11 @@ from typing import Never
 import structlog
 
 from keeper.chain.backfill import RangeSize
-from keeper.chain.dispute import Verdict, settle
+from keeper.chain.dispute import Hearing, Verdict
 from keeper.chain.member import Member
 from keeper.chain.pool import ProviderPool
 from keeper.chain.ranges import read_range
+from keeper.chain.repair import Arbiter
 from keeper.chain.retry import OnError, ignore
 from keeper.chain.watch import Watch
 from keeper.core.digest import block_digest, range_digest
@@ -30,7 +31,7 @@ from keeper.engine.unverified import Span
 
 PAUSE_SECONDS = 1.0
 """After each range, and while there is nothing to do."""
-Repair = Callable[[int, Member, str], Awaitable[None]]
+Repair = Callable[[int, Member, str, Arbiter], Awaitable[None]]
 """Records the right logs from a block on, as a provider tells them, and names who told the wrong ones."""
 
 
@@ -131,35 +132,33 @@ class Scan:
     async def _put_right(
         self, state: ChainState, span: Span, disputed: list[int], hashes: dict[int, Hash32], other: Member
     ) -> bool:
-        """Settle every block in dispute, and repair from the first one that we hold wrong; tell whether any was."""
+        """Settle every block in dispute, and repair from the first one that we hold wrong; tell whether any was.
+
+        Who lied goes into quarantine when all of it is done: until then everybody is a witness.
+        """
+        hearing = Hearing(self._pool.healthy(), self._watch)
+        repaired = False
         for number in disputed:
-            if number not in hashes:
-                block_hash = await self._hash_at(other, number)
-            else:
-                block_hash = hashes[number]
-            verdict = await settle(self._pool.healthy(), self._watch.wanted(), number, block_hash)
-            if verdict is None:
-                reason = f"{span.source} and {other.name} tell different logs, and neither can be shown to be right"
-                raise RetryLater(f"block {number} {to_hex(block_hash)}", reason, "add a third provider")
-            for liar in verdict.wrong:
-                self._pool.quarantine(liar, f"told wrong logs of block {number}")
-            if self._is_ours(state, number, block_hash, verdict):
-                continue
-            await self._repair_from(number, span, verdict)
-            return True
-        return False
+            block_hash = hashes[number] if number in hashes else await self._hash_at(other, number)
+            verdict = await hearing.verdict(number, block_hash)
+            if not self._is_ours(state, number, block_hash, verdict):
+                await self._repair_from(number, span, verdict, hearing)
+                repaired = True
+                break
+        for liar, number in hearing.liars.items():
+            self._pool.quarantine(liar, f"told wrong logs of block {number}")
+        return repaired
 
     def _is_ours(self, state: ChainState, number: int, block_hash: Hash32, verdict: Verdict) -> bool:
         logs = self._watch.since(number, verdict.logs)
         right = block_digest(block_hash, logs) if logs else None
         return state.unverified.blocks(number, number).get(number) == right
 
-    async def _repair_from(self, number: int, span: Span, verdict: Verdict) -> None:
+    async def _repair_from(self, number: int, span: Span, verdict: Verdict, hearing: Hearing) -> None:
         self._log.error("logs recorded wrong", block=number, gave=span.source, right=verdict.right[0].name)
-        for member in self._pool.healthy():
-            if member.name == span.source:
-                self._pool.quarantine(member, f"gave wrong logs of block {number}")
-        await self._repair(number, verdict.right[0], span.source)
+        hearing.liars |= {member: number for member in hearing.members if member.name == span.source}
+        arbiter = Arbiter(lambda: self._state().unverified, hearing.right_logs)
+        await self._repair(number, verdict.right[0], span.source, arbiter)
 
     async def _hash_at(self, other: Member, number: int) -> Hash32:
         """Return the hash of a block of which only our own record has logs."""

@@ -29,6 +29,11 @@ SCRYPT_WORK_FACTOR = 2**18
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
+def load_format() -> None:
+    """Import the library now: in a thread it would only take turns with what the caller does next."""
+    import eth_keyfile.keyfile  # noqa: F401, PLC0415 - see the module
+
+
 def create_keystore(path: Path, password: str, *, work_factor: int = SCRYPT_WORK_FACTOR) -> Address:
     """Make a new key, keep it in a new keystore file, and return its address.
 

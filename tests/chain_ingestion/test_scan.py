@@ -171,6 +171,30 @@ async def test_a_third_provider_decides(server: ScriptedServer, pool_of_three: P
     assert quarantined(pool_of_three) == [True, False, False]
 
 
+@pytest.mark.fault(32, 33)
+async def test_who_is_right_of_one_block_is_not_believed_of_another(
+    server: ScriptedServer, second: ScriptedServer, pool_of_three: ProviderPool
+) -> None:
+    """A repair takes no log away, and adds none, because a single provider says so: both liars are found out."""
+    rig = Rig(pool_of_three)
+    later = 20
+    server.fault = hide(server, TWO)
+    server.chain.mine_many(TWO - 1)
+    server.chain.mine(log_of(b"one", 0), log_of(b"two", 1))
+    server.chain.mine_many(later - TWO - 1)
+    server.chain.mine(log_of(b"three", 0), log_of(b"four", 1))
+    server.chain.mine_many(10)
+    await rig.follower.follow(server.chain.head)
+    second.fault = hide(second, later)
+    await rig.scan.once()
+
+    [fact] = rig.journal.repaired
+    assert {each.block.number: each.block.logs for each in fact.blocks} == {
+        number: logs_at(server, number) for number in range(TWO, later + 11)
+    }
+    assert quarantined(pool_of_three) == [True, True, False]
+
+
 @pytest.mark.fault(33)
 async def test_what_cannot_be_told_stays_open(
     server: ScriptedServer, second: ScriptedServer, pool_of_two: ProviderPool
@@ -181,7 +205,7 @@ async def test_what_cannot_be_told_stays_open(
     second.fault = without_receipts(lambda _, __: PASS)
     await rig.follow(server)
 
-    with pytest.raises(RetryLater, match="neither can be shown"):
+    with pytest.raises(RetryLater, match="none can be shown"):
         await rig.scan.once()
 
     assert (rig.journal.repaired, rig.journal.verified) == ([], [])
