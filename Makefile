@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak promises mutations bench fmt lock clean
+.PHONY: help setup demo test check soak promises mutations bench audit sbom fmt lock clean
 
 help:          ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -42,6 +42,16 @@ bench: setup   ## measure; writes bench-out.json
 	$(BIN)/python -m bench >bench-out.json
 	@cat bench-out.json
 
+# Strict: a package that the source does not know about has not been audited, and that is no clean bill of health.
+audit: setup .venv-audit/.done  ## ask whether the locks hold known weaknesses; fails when nobody answers
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm audit --package-lock-only
+
+sbom: setup .venv-audit/.done   ## write what the locks hold, as CycloneDX, into sbom/
+	@mkdir -p sbom
+	.venv-audit/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom/python.json requirements.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm sbom --package-lock-only --sbom-format cyclonedx >sbom/npm.json
+
 fmt: setup     ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -51,10 +61,13 @@ lock: .venv/.done   ## resolve both locks anew
 	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-config \
 		--upgrade --all-extras --build-deps-for editable --allow-unsafe --strip-extras --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
+	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-config \
+		--upgrade --allow-unsafe --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-emit-trusted-host --output-file deploy/audit/requirements.txt deploy/audit/requirements.in
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --package-lock-only
 
 clean:         ## remove what was built, and what was installed
-	rm -rf .venv node_modules build dist demo-out bench-out.json
+	rm -rf .venv .venv-audit node_modules build dist demo-out sbom bench-out.json
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
 
 .venv/.made:
@@ -69,6 +82,12 @@ clean:         ## remove what was built, and what was installed
 
 .venv/.done: pyproject.toml .venv/.locked
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The auditors have an environment of their own: thirty packages that neither the keeper nor its tests need.
+.venv-audit/.done: deploy/audit/requirements.txt
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --require-hashes -r deploy/audit/requirements.txt
 	@touch $@
 
 # The system's Node when it is 20 or newer and has npm; otherwise the one that came as a Python package, linked into .venv/bin.
