@@ -62,8 +62,8 @@ lock: .venv/.done   ## resolve both locks anew
 		--upgrade --all-extras --build-deps-for editable --allow-unsafe --strip-extras --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-config \
-		--upgrade --allow-unsafe --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--no-emit-trusted-host --output-file deploy/audit/requirements.txt deploy/audit/requirements.in
+		--upgrade --allow-unsafe --strip-extras --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file deploy/audit/requirements.txt deploy/audit/requirements.in
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --package-lock-only
 
 clean:         ## remove what was built, and what was installed

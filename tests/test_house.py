@@ -144,9 +144,10 @@ def test_package_lock_knows_every_platform() -> None:
     assert versions == dict.fromkeys(LOCAL_NODE_PLATFORMS, version)
 
 
-def test_requirements_are_hashed() -> None:
+@pytest.mark.parametrize("path", ["requirements.txt", "deploy/audit/requirements.txt"])
+def test_requirements_are_hashed(path: str) -> None:
     """Every Python package is pinned to one version and to the hashes of its files."""
-    lock = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    lock = (ROOT / path).read_text(encoding="utf-8").splitlines()
     heads = [
         (line, after)
         for line, after in pairwise(lock)
