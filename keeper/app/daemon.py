@@ -194,12 +194,13 @@ class _Daemon:
     async def run(self, release: Sequence[str]) -> None:
         """Run every part until a signal, then drain; ``release`` names the halted signers that may go on."""
         check_release(self._config, self._engine, release)
-        signals = Signals()
+        lifted = await released(self._config, self._pools, release)
+        signals = Signals()  # a start can be left at any time; from here on there is something to drain
         self._metrics.resume(self._engine.intents.all_open())
         async with asyncio.TaskGroup() as tasks:
             watchdog = begin(tasks, "watchdog", self._watch())
             recorder = begin(tasks, "recorder", self._recorder.run())
-            await self._recorder.record([self._run_started(), *await released(self._config, self._pools, release)])
+            await self._recorder.record([self._run_started(), *lifted])
             file, pulse = self._settings.limits.kill_switch_file, self._waits_for_disk("kill switch")
             watcher = begin(tasks, "kill switch", watch_kill_switch(file, self._recorder, self._clock, pulse))
             workers = [*self._start(tasks), begin(tasks, "reload", self._reload_when_asked(signals))]

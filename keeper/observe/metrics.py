@@ -1,7 +1,7 @@
 """Every figure that the keeper exports to Prometheus.
 
 Counters and histograms are a fold over records (:meth:`Metrics.observe`): a replay of a journal exports what the run
-exported. Gauges of state (accounts, unknown debt) are read from the state at each scrape (:meth:`Metrics.reflect`),
+exported. Gauges of state (accounts, halts) are read from the state at each scrape (:meth:`Metrics.reflect`),
 because a record says only what changed. The two that measure this machine (:meth:`Metrics.settled`) and the nodes
 (:meth:`Metrics.on_request`) are of the run alone. Each instance has a registry of its own.
 """
@@ -67,6 +67,7 @@ class Metrics:
         self._append_seconds = histogram("journal_append_seconds", "From append to durable.", APPEND_SECONDS)
         self._step_seconds = histogram("engine_step_seconds", "One group of facts through the engine.", STEP_SECONDS)
         self._balance = gauge("signer_balance_wei", "Native balance of a signer.", "chain", "signer")
+        self._halted = gauge("signer_halted", "Whether a signer waits for the operator.", "chain", "signer")
         self._accounts = gauge("accounts", "Accounts with debt.", "venue", "status")
         self._unknown = gauge("debt_unknown_ratio", "Share of debt of accounts whose health is unknown.", "venue")
         self._lag_seconds = histogram("event_loop_lag_seconds", "How late the event loop came to a timer.", LAG_SECONDS)
@@ -161,6 +162,8 @@ class Metrics:
                 self._accounts.labels(venue.name, name).set(count)
             self._unknown.labels(venue.name).set(_unknown_ratio(venue))
             self._unread.labels(venue.name).set(0 if venue.reading is None else venue.reading.unread)
+        for signer in status.signers:
+            self._halted.labels(signer.chain, signer.name).set(signer.halted is not None)
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus's text format."""

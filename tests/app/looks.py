@@ -27,3 +27,8 @@ def liquidated(status: Json) -> bool:
 def in_flight(status: Json, kind: str) -> list[Json]:
     """Return the intents of a kind that were sent and are not mined."""
     return [one for one in status["intents"] if one["kind"] == kind and one["state"] == "broadcast"]
+
+
+def halted(status: Json) -> str | None:
+    """Return why the signer is halted."""
+    return next((signer["halted"] for signer in status["signers"]), None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from string import Template
 
@@ -139,6 +141,26 @@ class Market:
         """Let the volatile assets lose so much that accounts are unsafe, in one block."""
         prices = {symbol: self.aave.asset(symbol).price * (100 - percent) // 100 for symbol in VOLATILE}
         await move_prices(self.rpc, self.aave, prices)
+
+    async def until_allowed(self, keeper: KeeperProcess) -> None:
+        """Wait until a new keeper has nothing to do: what it may need is allowed to the pool, and that is final."""
+        await keeper.until_answer("/readyz", HTTPStatus.OK)
+        await self.mine()
+        await keeper.until_status(lambda status: status["intents"])
+        while (await keeper.status())["intents"]:
+            await self.mine()
+            assert not await keeper.ends_before(await self.height())
+
+    async def left_by(self, keeper: KeeperProcess) -> int:
+        """Ask a keeper to leave while blocks go on, as they do on any chain; return its exit code."""
+        keeper.signal(signal.SIGTERM)
+
+        async def mined() -> bool:
+            await self.mine()
+            return False
+
+        await keeper.holds_before_it_ends(mined)
+        return await keeper.exit_code()
 
     async def mine(self) -> None:
         """Make a block."""

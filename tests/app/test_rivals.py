@@ -12,8 +12,8 @@ import pytest
 from keeper.core.decisions import IntentAdmitted, SignerHalted
 from keeper.core.facts import AttemptPrepared
 from keeper.lab.chaos.audit import audit
-from tests.app.keeper_process import KeeperProcess, started
-from tests.app.looks import liquidated, of
+from tests.app.keeper_process import started
+from tests.app.looks import halted, liquidated, of
 from tests.app.market import Market
 from tests.chain.crash_matrix import Fall, until_quiet
 from tests.chain.journals import read_journal, replayed
@@ -28,24 +28,9 @@ FOREIGN = re.compile(
 STEPS_ASLEEP = 3
 
 
-def halted(status: Json) -> str | None:
-    """Return why the signer is halted."""
-    return next((signer["halted"] for signer in status["signers"]), None)
-
-
 def slices_under_way(status: Json) -> bool:
     """Tell whether a liquidation was admitted and has not ended."""
     return any(intent["kind"] == "liquidation" for intent in status["intents"])
-
-
-async def is_idle_with_allowances(keeper: KeeperProcess, market: Market) -> None:
-    """Wait until a new keeper has nothing to do: what it may need is allowed to the pool, and that is final."""
-    await keeper.until_answer("/readyz", HTTPStatus.OK)
-    await market.mine()
-    await keeper.until_status(lambda status: status["intents"])
-    while (await keeper.status())["intents"]:
-        await market.mine()
-        assert not await keeper.ends_before(await market.height())
 
 
 @pytest.mark.fault(17, 18)
@@ -70,7 +55,7 @@ async def test_a_stopped_keeper_still_owns_its_journal(market: Market) -> None:
         sent_asleep = await market.sent() - sent
         keeper.signal(signal.SIGCONT)
         await until_quiet(keeper, market, fall)
-        assert await keeper.leave() == 0
+        assert await market.left_by(keeper) == 0
     report = await audit(market.rpc, market.node, market.scene, market.journal, first_block=first_block)
 
     owner = re.escape(f"another keeper (pid {keeper.pid}) is writing it")
@@ -86,7 +71,7 @@ async def test_a_keeper_that_wakes_up_after_another_took_over_is_silent(market: 
     """Another keeper of the key acted while this one was stopped: it halts its signer and signs nothing more."""
     second = market.second()
     async with started(market.keeper("--live")) as keeper:
-        await is_idle_with_allowances(keeper, market)
+        await market.until_allowed(keeper)
         keeper.signal(signal.SIGSTOP)
         async with started(second.keeper("--live")) as successor:
             await successor.until_answer("/readyz", HTTPStatus.OK)
@@ -96,9 +81,9 @@ async def test_a_keeper_that_wakes_up_after_another_took_over_is_silent(market: 
             why = halted(await keeper.until_status(halted))
             await market.crash(percent=45)
             assert not await keeper.ends_before(await market.height())
-            assert await keeper.leave() == 0
+            assert await market.left_by(keeper) == 0
             assert halted(await successor.status()) is None
-            assert await successor.leave() == 0
+            assert await market.left_by(successor) == 0
 
     records = read_journal(market.journal)
     assert why is not None
@@ -116,7 +101,7 @@ async def test_the_second_keeper_of_a_key_gives_way(market: Market) -> None:
     second.kill_switch.touch()
     async with started(market.keeper("--live")) as keeper, started(second.keeper("--live")) as rival:
         await rival.until_answer("/readyz", HTTPStatus.OK)
-        await is_idle_with_allowances(keeper, market)
+        await market.until_allowed(keeper)
         await rival.until_status(halted)
         second.kill_switch.unlink()
         await rival.until_status(lambda status: not status["kill_switch_armed"])
@@ -125,7 +110,7 @@ async def test_the_second_keeper_of_a_key_gives_way(market: Market) -> None:
         assert not await rival.ends_before(await market.height())
         why = halted(await rival.status())
         assert halted(await keeper.status()) is None
-        assert (await rival.leave(), await keeper.leave()) == (0, 0)
+        assert (await rival.leave(), await market.left_by(keeper)) == (0, 0)
 
     assert why is not None
     assert FOREIGN.fullmatch(why)

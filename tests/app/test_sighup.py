@@ -64,7 +64,7 @@ async def test_a_changed_limit_is_in_force_and_journalled(market: Market) -> Non
         reloaded = await keeper.until_logged("reloaded")
         await market.mine()
         await keeper.until_status(liquidated)
-        assert await keeper.leave() == 0
+        assert await market.left_by(keeper) == 0
 
     records = read_journal(market.journal)
     (change,) = of(records, SettingsReloaded)

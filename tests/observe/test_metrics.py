@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -58,6 +59,7 @@ INTERFACE = (
     "profit_usd_total",
     "gas_spent_wei_total",
     "signer_balance_wei",
+    "signer_halted",
     "liquidations_seen_total",
     "replay_divergence_total",
     "venue_unread_items",
@@ -372,6 +374,16 @@ def test_gauges_of_state_follow_the_picture() -> None:
 
     assert observed("accounts", venue="aave", status="liquidatable") == 2.0
     assert observed("debt_unknown_ratio", venue="aave") == 0.25
+
+
+@pytest.mark.parametrize(("halted", "figure"), [(None, 0.0), ("a stranger has the key", 1.0)])
+def test_a_halted_signer_is_a_figure(halted: str | None, figure: float) -> None:
+    """What waits for the operator can be alerted on, and is zero again once it was released."""
+    observed = Observed()
+    signer = msgspec.structs.replace(WELL.signers[0], halted=halted)
+    observed.metrics.reflect(msgspec.structs.replace(WELL, signers=(signer,)))
+
+    assert observed("signer_halted", chain="local", signer="main") == figure
 
 
 @pytest.mark.parametrize(
