@@ -27,7 +27,7 @@ from keeper.chain.window import Window
 from keeper.core.errors import ConfigError, KeeperError, NodeError, NodeRefused, OperatorError
 from keeper.core.facts import AnyFact, BlockHeader, SignerRead
 from keeper.core.ids import to_hex
-from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
+from keeper.core.ports import UNWATCHED, Clock, Pulse, Pulses, Recorder
 from keeper.core.runconfig import ChainSpec, RunConfig, SignerSpec
 from keeper.core.venue import Ledger
 from keeper.engine.step import Engine
@@ -143,13 +143,13 @@ def following(
     engine: Engine,
     recorder: Recorder,
     clock: Clock,
-    watched: Callable[[str], Pulse],
+    watched: Pulses,
 ) -> Following:
     """Build the follower of a chain, continuing where the engine's fold stands; ``watched`` makes a part's pulse."""
     slot = HeadSlot()
-    report = _Reporter(spec.name)
     watch = Watch(_ledgers(engine, spec))
-    follower = _follower(spec, settings, pool, config, engine, recorder, clock, watch, watched(f"follower {spec.name}"))
+    follower = _follower(spec, settings, pool, config, engine, recorder, clock, watch, watched)
+    reading = watched(f"bootstrap {spec.name}")
     return Following(
         spec=spec,
         pool=pool,
@@ -160,21 +160,22 @@ def following(
             slot,
             clock,
             HeadOptions(poll_interval_seconds=settings.poll_interval_seconds),
-            on_error=report,
-            pulse=watched(f"heads {spec.name}"),
+            on_error=_Reporter(spec.name),
+            watched=lambda part, own_seconds=0.0: watched(f"heads {spec.name} {part}", own_seconds),
         ),
         slot=slot,
         follower=follower,
-        checks=_checks(spec, settings, pool, engine, recorder, clock, watch, follower),
+        checks=_checks(spec, settings, pool, engine, recorder, clock, watch, follower, watched),
         bootstrap=bootstrap_of(
             spec,
             settings,
             pool=pool,
             config=config,
             engine=engine,
-            recorder=recorder,
+            recorder=_Progressing(recorder, reading),
             clock=clock,
-            on_error=report,
+            on_error=_Reporter(spec.name, reading),
+            pulse=reading,
         ),
         engine=engine,
     )
@@ -189,8 +190,9 @@ def _follower(
     recorder: Recorder,
     clock: Clock,
     watch: Watch,
-    pulse: Pulse,
+    watched: Pulses,
 ) -> Follower:
+    pulse = watched(f"follower {spec.name}")
     state = engine.chains[spec.chain_id]
     ledgers = _ledgers(engine, spec)
     start = min(venue.from_block for venue in config.venues if venue.chain_id == spec.chain_id)
@@ -221,6 +223,7 @@ def _follower(
         observe=observe,
         on_error=_Reporter(spec.name, pulse),
         pulse=pulse,
+        finality_pulse=watched(f"finality {spec.name}"),
     )
 
 
@@ -233,11 +236,12 @@ def _checks(
     clock: Clock,
     watch: Watch,
     follower: Follower,
+    watched: Pulses,
 ) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
     """Return what is to run beside the follower: finality always, scan and audit where they are configured."""
-    report = _Reporter(spec.name)
     checks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {"finality": follower.finality.run}
     if spec.scanned:
+        pulse = watched(f"scan {spec.name}")
         checks["scan"] = Scan(
             pool,
             watch,
@@ -246,19 +250,22 @@ def _checks(
             state=lambda: engine.chains[spec.chain_id],
             repair=follower.repair,
             blocks_max=settings.range_blocks_max,
-            on_error=report,
+            on_error=_Reporter(spec.name, pulse),
+            pulse=pulse,
         ).run
     if settings.audit_every_blocks:
+        pulse = watched(f"audit {spec.name}")
         checks["audit"] = Audit(
             pool,
             watch,
-            recorder,
+            _Progressing(recorder, pulse),
             clock,
             state=lambda: engine.chains[spec.chain_id],
             ledgers=_ledgers(engine, spec),
             doubted=engine.doubted,
             every_blocks=settings.audit_every_blocks,
-            on_error=report,
+            on_error=_Reporter(spec.name, pulse),
+            pulse=pulse,
         ).run
     return checks
 
@@ -270,7 +277,7 @@ def lanes(
     recorder: Recorder,
     signers: dict[str, LocalSigner],
     followings: Sequence[Following],
-    watched: Callable[[str], Pulse],
+    watched: Pulses,
     step: Step = unwatched,
 ) -> dict[tuple[int, str], Lane]:
     """Build a lane for every signer on every chain that a strategy uses it on; ``step`` surrounds its sends."""

@@ -31,12 +31,13 @@ from keeper.app.runconfig import run_config
 from keeper.app.signals import Signals
 from keeper.app.stall import LoopGuard
 from keeper.app.watch import tick_clock, watch_kill_switch
-from keeper.app.watchdog import Probe, Watchdog, Watched, begin
+from keeper.app.watchdog import Probe, Watchdog, Watched
 from keeper.chain.pool import ProviderPool
 from keeper.core.decisions import AuditFailed, Decision, HealthChanged, IntentAdmitted, SignerHalted
 from keeper.core.errors import ConfigError, Halt, InvariantBroken, KeeperError, LoopStuck
 from keeper.core.facts import BlockApplied, ClockTicked, KillSwitchChanged, RunStarted, RunStopped, SettingsReloaded
 from keeper.core.ids import content_id
+from keeper.core.ports import Pulse
 from keeper.core.runconfig import RunConfig
 from keeper.engine.step import ENGINE_VERSION
 from keeper.execution.lane import Lane
@@ -198,12 +199,14 @@ class _Daemon:
         signals = Signals()  # a start can be left at any time; from here on there is something to drain
         self._metrics.resume(self._engine.intents.all_open())
         async with asyncio.TaskGroup() as tasks:
-            watchdog = begin(tasks, "watchdog", self._watch())
+            begin = self._watchdog.begin
+            watchdog = begin(tasks, "watchdog", self._watch(), unwatched="the loop guard sees when it stands still")
             recorder = begin(tasks, "recorder", self._recorder.run())
             await self._recorder.record([self._run_started(), *lifted])
             file, pulse = self._settings.limits.kill_switch_file, self._waits_for_disk("kill switch")
             watcher = begin(tasks, "kill switch", watch_kill_switch(file, self._recorder, self._clock, pulse))
-            workers = [*self._start(tasks), begin(tasks, "reload", self._reload_when_asked(signals))]
+            reload = self._reload_when_asked(signals, self._waits_for_disk("reload"))
+            workers = [*self._start(tasks), begin(tasks, "reload", reload)]
             await signals.asked.wait()
             await _cancelled([watcher])  # or its next look would disarm what draining arms
             await self._drain(signals)
@@ -235,6 +238,7 @@ class _Daemon:
             watched=self._waits_for_node,
             step=self._step,
         )
+        begin, names = self._watchdog.begin, {spec.chain_id: spec.name for spec in self._config.chains}
         ticking = tick_clock(self._recorder, self._clock, self._waits_for_disk("clock"))
         workers = [begin(tasks, "clock", ticking)]
         for each in self._followings:
@@ -242,19 +246,21 @@ class _Daemon:
             workers.append(begin(tasks, f"follower {each.spec.name}", each.follow()))
             workers += [begin(tasks, f"{name} {each.spec.name}", check()) for name, check in each.checks.items()]
         workers += [
-            begin(tasks, f"lane {signer} on {chain_id}", lane.run()) for (chain_id, signer), lane in self._lanes.items()
+            begin(tasks, f"lane {signer} on {names[chain_id]}", lane.run())
+            for (chain_id, signer), lane in self._lanes.items()
         ]
         return workers
 
     def _run_started(self) -> RunStarted:
         return RunStarted(self._run_id, __version__, self._config, _json(self._settings), self._clock.unix_ms())
 
-    async def _reload_when_asked(self, signals: Signals) -> Never:
+    async def _reload_when_asked(self, signals: Signals, pulse: Pulse) -> Never:
         while True:
             await signals.reload.wait()
             signals.reload.clear()
             try:
-                await self._reload()
+                with pulse.working():
+                    await self._reload()
             except ConfigError as error:
                 self._log.error("not reloaded", reason=str(error))
 
@@ -281,8 +287,8 @@ class _Daemon:
     def _waits_for_disk(self, name: str) -> Watched:
         return self._watchdog.watched(name, self._disk_seconds)
 
-    def _waits_for_node(self, name: str) -> Watched:
-        return self._watchdog.watched(name, self._settings.supervision.node_seconds_max)
+    def _waits_for_node(self, part: str, own_seconds: float = 0.0) -> Watched:
+        return self._watchdog.watched(part, self._settings.supervision.node_seconds_max + own_seconds)
 
     async def _watch(self) -> None:
         try:

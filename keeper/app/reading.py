@@ -7,7 +7,7 @@ import structlog
 from keeper.chain.bootstrap import Bootstrap, BootstrapOptions, Progress
 from keeper.chain.pool import ProviderPool
 from keeper.chain.retry import OnError
-from keeper.core.ports import Clock, Recorder
+from keeper.core.ports import Clock, Pulse, Recorder
 from keeper.core.runconfig import ChainSpec, RunConfig
 from keeper.engine.step import Engine
 from keeper.settings import ChainSettings
@@ -25,6 +25,7 @@ def bootstrap_of(
     recorder: Recorder,
     clock: Clock,
     on_error: OnError,
+    pulse: Pulse,
 ) -> Bootstrap | None:
     """Return what reads a chain's venues; ``None`` when they are folded from logs, or the chain was begun already."""
     venues = [venue for venue in config.venues if venue.chain_id == spec.chain_id and venue.bootstrap == "snapshot"]
@@ -39,7 +40,9 @@ def bootstrap_of(
         concurrency_max=settings.concurrency_max,
     )
     told = _ProgressLog(spec.name, clock)
-    return Bootstrap(spec.chain_id, pool, readings, recorder, clock, options, on_error=on_error, on_progress=told)
+    return Bootstrap(
+        spec.chain_id, pool, readings, recorder, clock, options, on_error=on_error, on_progress=told, pulse=pulse
+    )
 
 
 class _ProgressLog:

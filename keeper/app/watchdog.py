@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Never
 
 import structlog
 
-from keeper.core.errors import InvariantBroken, LoopStuck
+from keeper.core.errors import InvariantBroken, LoopStuck, invariant
 from keeper.core.ports import Clock
 
 LOOK_SECONDS = 0.25
@@ -132,6 +132,26 @@ class Watchdog:
         watched.begin()
         self._probes.append(_Probing(probe, watched))
 
+    def begin(
+        self, tasks: asyncio.TaskGroup, name: str, work: Coroutine[Any, Any, object], *, unwatched: str = ""
+    ) -> asyncio.Task[None]:
+        """Start a background task by name: the one place where they are made, so that none ends or hangs unseen.
+
+        Args:
+            tasks: Owns it.
+            name: Also that of its pulse, or the beginning of the names of the pulses of its parts.
+            work: What must not end before it is cancelled.
+            unwatched: Why it needs no pulse.
+
+        Raises:
+            InvariantBroken: it has no pulse, and no reason is given.
+        """
+        has_pulse = any(each.name == name or each.name.startswith(f"{name} ") for each in self._watched)
+        if not (has_pulse or unwatched):
+            work.close()
+        invariant(has_pulse or unwatched, f"task {name}", "has no pulse, so nobody would notice that it hangs")
+        return tasks.create_task(for_ever(name, work), name=name)
+
     def late(self) -> tuple[Late, ...]:
         """Return the parts that are late now."""
         ages = [(each, each.busy_seconds()) for each in self._watched]
@@ -177,8 +197,3 @@ async def for_ever(name: str, work: Coroutine[Any, Any, object]) -> Never:
     """
     await work
     raise InvariantBroken(f"task {name}", "ended although it runs for ever", "this is a bug: report it")
-
-
-def begin(tasks: asyncio.TaskGroup, name: str, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
-    """Start a background task by name: the one place where they are made, so that none ends unseen."""
-    return tasks.create_task(for_ever(name, work), name=name)

@@ -20,7 +20,7 @@ from keeper.chain.watch import Watch
 from keeper.core.errors import NodeError
 from keeper.core.facts import AccountsAudited
 from keeper.core.ids import Address
-from keeper.core.ports import Clock, Recorder
+from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
 from keeper.core.venue import Ledger
 from keeper.engine.chain_state import ChainState
 
@@ -42,6 +42,7 @@ class Audit:
         doubted: Returns the accounts of a venue that an audit found wrong.
         every_blocks: An audit is due after this many blocks.
         on_error: Told of each failure.
+        pulse: Told when an audit is taken up and done with; the recorder knows of its progress.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Audit:
         doubted: Callable[[str], Iterable[Address]],
         every_blocks: int,
         on_error: OnError = ignore,
+        pulse: Pulse = UNWATCHED,
     ) -> None:
         self._pool = pool
         self._watch = watch
@@ -66,6 +68,7 @@ class Audit:
         self._doubted = doubted
         self._every_blocks = every_blocks
         self._on_error = on_error
+        self._pulse = pulse
         self._turn = count()
         self._after: dict[str, Address] = {}
         self._audited_at = -every_blocks
@@ -73,7 +76,8 @@ class Audit:
     async def run(self) -> Never:
         """Audit whenever it is due, until cancelled."""
         while True:
-            await self.look()
+            with self._pulse.working():
+                await self.look()
             await self._clock.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:

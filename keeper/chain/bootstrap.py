@@ -34,7 +34,7 @@ from keeper.core.facts import (
     VenueRead,
 )
 from keeper.core.ids import Hash32, to_hex
-from keeper.core.ports import Clock, Recorder
+from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
 from keeper.core.venue import HolderSearch, ReadingProgress, VenueReading
 
 Result = TypeVar("Result")
@@ -84,6 +84,7 @@ class Bootstrap:
         options: How to read.
         on_error: Told of each failure that was survived.
         on_progress: Told after each part.
+        pulse: Told when the reading goes on and stops; the recorder and ``on_error`` know of its progress.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Bootstrap:
         options: BootstrapOptions | None = None,
         on_error: OnError = ignore,
         on_progress: OnProgress = lambda _: None,
+        pulse: Pulse = UNWATCHED,
     ) -> None:
         self._chain_id = chain_id
         self._pool = pool
@@ -105,6 +107,7 @@ class Bootstrap:
         self._options = options or BootstrapOptions()
         self._on_error = on_error
         self._on_progress = on_progress
+        self._pulse = pulse
         self._size = RangeSize(self._options.range_blocks_max)
 
     async def run(self, slot: HeadSlot) -> None:
@@ -118,7 +121,8 @@ class Bootstrap:
         while not complete:
             hint = await slot.wait_hint()
             try:
-                complete = await self.advance(hint)
+                with self._pulse.working():
+                    complete = await self.advance(hint)
             except (NodeError, RetryLater) as error:
                 self._on_error(error)
 

@@ -21,7 +21,7 @@ from keeper.chain.window import Window
 from keeper.chain.wire import HeadHint, decode_header
 from keeper.core.errors import FinalityViolated, NodeError, NodeMalformed, RetryLater
 from keeper.core.ids import to_hex
-from keeper.core.ports import Clock, Node
+from keeper.core.ports import UNWATCHED, Clock, Node, Pulse
 
 QUORUM = 2
 FALLBACK_DEPTH_BLOCKS = 64
@@ -38,6 +38,7 @@ class Finality:
         depth_blocks: Blocks this far below the head are final; ``None`` asks the chain's ``finalized`` tag.
         fallback_depth_blocks: The depth while no quorum knows the tag.
         on_error: Told of each answer that failed, and when the depth takes the tag's place.
+        pulse: Told when everybody is asked and has answered.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Finality:
         depth_blocks: int | None,
         fallback_depth_blocks: int = FALLBACK_DEPTH_BLOCKS,
         on_error: OnError = ignore,
+        pulse: Pulse = UNWATCHED,
     ) -> None:
         self.by_tag = depth_blocks is None
         self._pool = pool
@@ -55,6 +57,7 @@ class Finality:
         self._depth_blocks = depth_blocks
         self._fallback_depth_blocks = fallback_depth_blocks
         self._on_error = on_error
+        self._pulse = pulse
         self._answers: dict[Node, HeadHint] = {}
         self._quorum_at = clock.monotonic()
         self._fallen_back = False
@@ -69,7 +72,8 @@ class Finality:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            await self.ask()
+            with self._pulse.working():
+                await self.ask()
 
     async def ask(self) -> None:
         """Ask every healthy provider; one that fails, or knows no final block, does not count."""

@@ -96,6 +96,7 @@ class Follower:
         observe: Reads the signers' accounts at a head.
         on_error: Told of each failure that was survived.
         pulse: Told when a head is taken up and done with; the recorder and ``on_error`` know of its progress.
+        finality_pulse: Of :attr:`finality`, which runs beside it.
     """
 
     def __init__(
@@ -110,6 +111,8 @@ class Follower:
         observe: Observe = observe_nobody,
         on_error: OnError = ignore,
         pulse: Pulse = UNWATCHED,
+        *,
+        finality_pulse: Pulse = UNWATCHED,
     ) -> None:
         self.window = window
         self._chain_id = chain_id
@@ -129,6 +132,7 @@ class Follower:
             depth_blocks=self._options.finality_depth_blocks,
             fallback_depth_blocks=self._options.finality_depth_fallback,
             on_error=on_error,
+            pulse=finality_pulse,
         )
         self.followed = False
         """Whether a head was followed to its end since the start; before, what is held may be old."""
@@ -187,8 +191,9 @@ class Follower:
         """
         async with self._one_at_a_time:
             source = BlockSource(self._pool, node, self._watch)
-            blocks = await right_blocks(source, node, self._watch, self.window, first, arbiter)
-            await self._recorder.record([LogsRepaired(self._chain_id, first, blocks, node.name, liar)])
+            with self._pulse.working():
+                blocks = await right_blocks(source, node, self._watch, self.window, first, arbiter, self._pulse)
+                await self._recorder.record([LogsRepaired(self._chain_id, first, blocks, node.name, liar)])
 
     async def _retrying(self, operation: Callable[[], Awaitable[Result]]) -> Result:
         return await retrying(operation, self._options.retry, self._clock, self._on_error)

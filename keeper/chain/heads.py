@@ -25,7 +25,7 @@ from keeper.chain.retry import OnError, RetryPolicy, ignore
 from keeper.chain.subscription import SubscriptionOptions, subscribed
 from keeper.chain.wire import HeadHint, decode_header
 from keeper.core.errors import ConfigError, NodeError, NodeUnreachable
-from keeper.core.ports import UNWATCHED, Clock, Pulse
+from keeper.core.ports import Clock, Pulse, Pulses, unwatched
 
 POLL = "poll"
 COMPARED = "compared"
@@ -107,7 +107,7 @@ class Heads:
         clock: Paces polls and reconnections.
         options: The intervals.
         on_error: Told of each failed poll and each lost connection.
-        pulse: Told when the node is asked and answers; listening is waiting.
+        watched: Makes the pulses of polling, of comparing, and of each websocket, whose silence is bounded by itself.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Heads:
         clock: Clock,
         options: HeadOptions | None = None,
         on_error: OnError = ignore,
-        pulse: Pulse = UNWATCHED,
+        watched: Pulses = unwatched,
     ) -> None:
         self._pool = pool
         self._ws_urls = tuple(ws_urls)
@@ -128,7 +128,10 @@ class Heads:
         self._clock = clock
         self._options = options or HeadOptions()
         self._on_error = on_error
-        self._pulse = pulse
+        self._polling = watched(POLL)
+        self._comparing = watched(COMPARED)
+        own = self._options.subscription.wait_seconds_max
+        self._listening = [watched(f"{WEBSOCKET} {place}", own) for place in range(len(self._ws_urls))]
         self._sources: dict[str, _Source] = {}
         self._websocket_at: float | None = None
         self._news_at = clock.monotonic()
@@ -157,20 +160,22 @@ class Heads:
             if len(self._pool.statistics()) > 1:
                 tasks.create_task(self._compare_forever(), name="heads.compare")
             for place, url in enumerate(self._ws_urls):
-                listening = self._listen_forever(session, f"{WEBSOCKET} {place}", url)
+                listening = self._listen_forever(session, f"{WEBSOCKET} {place}", url, self._listening[place])
                 tasks.create_task(listening, name=f"heads.{WEBSOCKET}.{place}")
 
     async def _poll_forever(self) -> Never:
         while True:
             if not self._websocket_is_live():
-                await self._poll()
+                with self._polling.working():
+                    await self._poll()
             self._tell_silence()
             await self._clock.sleep(self._options.poll_interval_seconds)
 
     async def _compare_forever(self) -> Never:
         while True:
             await self._clock.sleep(self._options.compare_interval_seconds)
-            head = await self._pool.compare_heads()
+            with self._comparing.working():
+                head = await self._pool.compare_heads()
             if head is not None:
                 self._heard(COMPARED, head)
 
@@ -181,8 +186,7 @@ class Heads:
 
     async def _poll(self) -> None:
         try:
-            with self._pulse.working():
-                header = decode_header(await self._pool.call("eth_getBlockByNumber", ("latest", False)))
+            header = decode_header(await self._pool.call("eth_getBlockByNumber", ("latest", False)))
         except NodeError as error:
             self._on_error(error)
         else:
@@ -203,7 +207,7 @@ class Heads:
             self._on_error(NodeUnreachable("heads", reason, "see whether the chain stands still or all nodes lag"))
         self._told = self.degraded
 
-    async def _listen_forever(self, session: aiohttp.ClientSession, name: str, url: str) -> Never:
+    async def _listen_forever(self, session: aiohttp.ClientSession, name: str, url: str, pulse: Pulse) -> Never:
         failures = 0
         met = False
         while True:
@@ -211,7 +215,8 @@ class Heads:
             at = None if heard is None else heard.at
             wait_seconds = 0.0
             try:
-                await self._listen(session, name, url)
+                with pulse.working():
+                    await self._listen(session, name, url, pulse)
             except NodeError as error:
                 self._on_error(error)
             except ConfigError as error:
@@ -224,11 +229,13 @@ class Heads:
             failures = failures + 1 if heard is None or heard.at == at else 1
             await self._clock.sleep(max(wait_seconds, self._options.reconnect.wait_seconds(failures)))
 
-    async def _listen(self, session: aiohttp.ClientSession, name: str, url: str) -> Never:
+    async def _listen(self, session: aiohttp.ClientSession, name: str, url: str, pulse: Pulse) -> Never:
         """Hand on heads until the connection is lost; first poll, as heads may have come before it was made."""
         async with subscribed(session, url, self._chain_id, self._options.subscription) as subscription:
+            pulse.progressed()
             await self._poll()
             while True:
+                pulse.progressed()
                 hint = await subscription.next_head(self.patience_seconds)
                 self._websocket_at = self._clock.monotonic()
                 self._heard(name, hint)

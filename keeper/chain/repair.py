@@ -22,6 +22,7 @@ from keeper.core.digest import block_digest
 from keeper.core.errors import InvariantBroken, NodeMalformed, invariant
 from keeper.core.facts import BackfilledBlock, BlockHeader, RawLog, RepairedBlock
 from keeper.core.ids import Hash32, to_hex
+from keeper.core.ports import Pulse
 from keeper.engine.unverified import Unverified
 
 RANGE_BLOCKS = 256
@@ -49,9 +50,9 @@ class Arbiter:
 
 
 async def right_blocks(
-    source: BlockSource, node: Member, watch: Watch, window: Window, first: int, arbiter: Arbiter
+    source: BlockSource, node: Member, watch: Watch, window: Window, first: int, arbiter: Arbiter, pulse: Pulse
 ) -> tuple[RepairedBlock, ...]:
-    """Return what is right of the blocks from ``first``, which is final, to the tip.
+    """Return what is right of the blocks from ``first``, which is final, to the tip; ``pulse`` is told of progress.
 
     Raises:
         NodeError: the provider failed, or is on another branch.
@@ -61,8 +62,9 @@ async def right_blocks(
     final = window.finalized or 0
     above = [await source.header(number, held) for number, held in window.hashes.items() if number > final]
     for _ in range(DISCOVERY_ROUNDS_MAX):
-        below = await _final_blocks(node, watch, window, first, final, arbiter)
+        below = await _final_blocks(node, watch, window, first, final, arbiter, pulse)
         told = zip(above, await source.logs(above), strict=True)
+        pulse.progressed()
         recent = [await arbiter.right(watch, _block(header, own)) for header, own in told]
         if not watch.discover([*_logs(below), *_logs(recent)], first):
             break
@@ -76,13 +78,14 @@ async def right_blocks(
 
 
 async def _final_blocks(
-    node: Member, watch: Watch, window: Window, first: int, final: int, arbiter: Arbiter
+    node: Member, watch: Watch, window: Window, first: int, final: int, arbiter: Arbiter, pulse: Pulse
 ) -> list[BackfilledBlock]:
     """Return the final blocks that have watched logs, and the newest in any case."""
     found: dict[int, BackfilledBlock] = {}
     for start in range(first, final + 1, RANGE_BLOCKS):
         ends, blocks = await read_range(node, watch.wanted(), start, min(start + RANGE_BLOCKS - 1, final))
         found |= {block.number: block for block in await dated(node, ends, blocks)}
+        pulse.progressed()
     untold = sorted({final, *arbiter.held().blocks(first, final)} - found.keys())
     answers = await node.batch(by_number(untold)) if untold else []
     for number, answer in zip(untold, answers, strict=True):

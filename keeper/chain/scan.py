@@ -25,7 +25,7 @@ from keeper.core.digest import block_digest, range_digest
 from keeper.core.errors import NodeError, NodeMalformed, RetryLater
 from keeper.core.facts import RangeVerified
 from keeper.core.ids import Hash32, to_hex
-from keeper.core.ports import Clock, Recorder
+from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
 from keeper.engine.chain_state import ChainState
 from keeper.engine.unverified import Span
 
@@ -47,6 +47,7 @@ class Scan:
         repair: Puts logs right (:meth:`keeper.chain.follower.Follower.repair`).
         blocks_max: The ceiling of a range.
         on_error: Told of each failure.
+        pulse: Told of each thing that is asked; a repair may wait for long, for the follower, which has its own.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Scan:
         repair: Repair,
         blocks_max: int,
         on_error: OnError = ignore,
+        pulse: Pulse = UNWATCHED,
     ) -> None:
         self._pool = pool
         self._watch = watch
@@ -69,6 +71,7 @@ class Scan:
         self._repair = repair
         self._size = RangeSize(blocks_max)
         self._on_error = on_error
+        self._pulse = pulse
         self._log = structlog.get_logger()
 
     async def run(self) -> Never:
@@ -105,7 +108,8 @@ class Scan:
 
     async def _confirm(self, state: ChainState, span: Span, other: Member) -> None:
         ours, held = state.unverified.blocks(span.first, span.last), dict(state.recent)
-        ends, blocks = await read_range(other, self._watch.wanted(), span.first, span.last)
+        with self._pulse.working():
+            ends, blocks = await read_range(other, self._watch.wanted(), span.first, span.last)
         last = ends[span.last]
         if held.get(last.number, last.hash) != last.hash:
             self._pool.quarantine(other, f"has another final block {last.number}")
@@ -117,17 +121,11 @@ class Scan:
             hashes = held | {number: own for number, (own, _) in told.items()}
             if await self._put_right(state, span, disputed, hashes, other):
                 return
-        await self._recorder.record(
-            [
-                RangeVerified(
-                    state.chain_id,
-                    span.first,
-                    span.last,
-                    range_digest(ours.values()),
-                    (span.source, other.name),
-                )
-            ]
-        )
+        digest = range_digest(ours.values())
+        with self._pulse.working():
+            await self._recorder.record(
+                [RangeVerified(state.chain_id, span.first, span.last, digest, (span.source, other.name))]
+            )
 
     async def _put_right(
         self, state: ChainState, span: Span, disputed: list[int], hashes: dict[int, Hash32], other: Member
@@ -139,8 +137,9 @@ class Scan:
         hearing = Hearing(self._pool.healthy(), self._watch)
         repaired = False
         for number in disputed:
-            block_hash = hashes[number] if number in hashes else await self._hash_at(other, number)
-            verdict = await hearing.verdict(number, block_hash)
+            with self._pulse.working():
+                block_hash = hashes[number] if number in hashes else await self._hash_at(other, number)
+                verdict = await hearing.verdict(number, block_hash)
             if not self._is_ours(state, number, block_hash, verdict):
                 await self._repair_from(number, span, verdict, hearing)
                 repaired = True

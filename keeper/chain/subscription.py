@@ -21,8 +21,9 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 MESSAGE_DEPTH_MAX = 32
 _CHAIN_ID_REQUEST = 1
 _SUBSCRIBE_REQUEST = 2
-_CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
+CLOSE_SECONDS = 1.0
 """A peer that is gone is not waited for."""
+_CLOSING = aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
 _REMEDY = "heads are polled meanwhile; it is connected again"
 
 
@@ -39,6 +40,11 @@ class SubscriptionOptions:
     heartbeat_seconds: float = 10.0
     quiet_seconds_max: float = 36.0
     connect_seconds_max: float = 10.0
+
+    @property
+    def wait_seconds_max(self) -> float:
+        """How long a connection may go without getting anywhere before it gives itself up."""
+        return max(self.quiet_seconds_max, self.connect_seconds_max) + CLOSE_SECONDS
 
 
 class _Head(msgspec.Struct):

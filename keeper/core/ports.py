@@ -84,3 +84,15 @@ class Unwatched:
 
 
 UNWATCHED = Unwatched()
+
+
+class Pulses(Protocol):
+    """Makes the pulses of the parts of a process."""
+
+    def __call__(self, part: str, own_seconds: float = 0.0, /) -> Pulse:
+        """Return the pulse of a part, which may take ``own_seconds`` longer than others before it ends by itself."""
+
+
+def unwatched(_part: str, _own_seconds: float = 0.0) -> Pulse:
+    """Return the pulse of a part that nobody watches."""
+    return UNWATCHED

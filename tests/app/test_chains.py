@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,13 +11,13 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from keeper.app.chains import check_code, following, lanes, provider_pool, signers_of
+from keeper.app.chains import Following, check_code, following, lanes, provider_pool, signers_of
 from keeper.chain.pool import ProviderPool
 from keeper.chain.rpc import Provider
 from keeper.core.errors import ConfigError, NodeUnreachable
 from keeper.core.facts import RunStarted
 from keeper.core.ids import Address, content_id
-from keeper.core.ports import UNWATCHED
+from keeper.core.ports import UNWATCHED, Pulse, Pulses, unwatched
 from keeper.core.runconfig import RunConfig
 from keeper.engine.step import Engine
 from keeper.execution.keys import import_keystore, unlock_keystore
@@ -74,34 +74,80 @@ def signer(tmp_path: Path) -> LocalSigner:
     return unlock_keystore(tmp_path / "key.json", "pass")
 
 
+EVERYTHING = {
+    "chain_id": CHAIN_ID,
+    "http": [NOWHERE, f"{NOWHERE}/other"],
+    "ws": ["ws://127.0.0.1:9", "ws://127.0.0.1:9/other"],
+    "audit_every_blocks": 1,
+}
+NODE_SECONDS, OWN_SECONDS = 120.0, 37.0
+
+
+async def test_every_loop_of_a_chain_is_watched(signer: LocalSigner) -> None:
+    """Each task that follows a chain, and each loop in it, has a pulse; a silent websocket ends by itself before it."""
+    spec = msgspec.structs.replace(CHAIN_SPEC, scanned=True)
+    main = msgspec.structs.replace(SIGNER_SPEC, address=signer.address)
+    config = msgspec.structs.replace(CONFIG, chains=(spec,), signers=(main,))
+    bounds: dict[str, float] = {}
+
+    def watched(part: str, own_seconds: float = 0.0) -> Pulse:
+        bounds[part] = NODE_SECONDS + own_seconds
+        return UNWATCHED
+
+    each = followings_of(config, EVERYTHING, watched)[0]
+    lanes(config, engine=each.engine, recorder=Journal(), signers={"main": signer}, followings=[each], watched=watched)
+
+    near = dict.fromkeys(
+        (
+            "heads local poll",
+            "heads local compared",
+            "follower local",
+            "bootstrap local",
+            "finality local",
+            "scan local",
+            "audit local",
+            "lane main on local",
+        ),
+        NODE_SECONDS,
+    )
+    assert bounds == near | dict.fromkeys(
+        ("heads local websocket 0", "heads local websocket 1"), NODE_SECONDS + OWN_SECONDS
+    )
+    assert {f"{name} local" for name in each.checks} <= near.keys()
+
+
 def lanes_of(config: RunConfig, signers: dict[str, LocalSigner]) -> dict[tuple[int, str], Lane]:
     """Return the lanes of a run on two chains."""
+    followings = followings_of(config, {"chain_id": CHAIN_ID, "http": [NOWHERE]}, unwatched)
+    return lanes(
+        config,
+        engine=followings[0].engine,
+        recorder=Journal(),
+        signers=signers,
+        followings=followings,
+        watched=unwatched,
+    )
+
+
+def followings_of(config: RunConfig, chain: Mapping[str, object], watched: Pulses) -> list[Following]:
+    """Return the followers of a run whose chains are all configured alike."""
     engine = Engine(opened_ledger, STRATEGIES)
     engine.step(RunStarted(content_id("run"), "1", config, "{}", 1), 1)
-    clock, recorder = JumpClock(), Journal()
-    metrics = Metrics(CollectorRegistry())
-    settings = ChainSettings.model_validate({"chain_id": CHAIN_ID, "http": [NOWHERE]})
-    followings = [
+    clock, metrics = JumpClock(), Metrics(CollectorRegistry())
+    settings = ChainSettings.model_validate(chain)
+    return [
         following(
             spec,
             settings,
             pool=ProviderPool([_provider(settings, clock, metrics)], clock),
             config=config,
             engine=engine,
-            recorder=recorder,
+            recorder=Journal(),
             clock=clock,
-            watched=lambda _: UNWATCHED,
+            watched=watched,
         )
         for spec in config.chains
     ]
-    return lanes(
-        config,
-        engine=engine,
-        recorder=recorder,
-        signers=signers,
-        followings=followings,
-        watched=lambda _: UNWATCHED,
-    )
 
 
 def _provider(settings: ChainSettings, clock: JumpClock, metrics: Metrics) -> Provider:

@@ -42,7 +42,7 @@ async def passed(keeper: KeeperProcess, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("method", "part"),
     [
-        ("eth_getBlockByNumber", "heads local"),
+        ("eth_getBlockByNumber", "heads local poll"),
         ("eth_getLogs", "follower local"),
         ("eth_sendRawTransaction", "lane main on local"),
     ],
@@ -72,6 +72,21 @@ async def test_a_part_that_hangs_ends_the_process(market: Market, method: str, p
     assert code == 3
     assert re.fullmatch(rf"keeper: {part}: got nowhere for \d+ s; start again: nothing acknowledged is lost; .+", line)
     assert replayed(market.journal).divergence is None
+
+
+async def test_a_reading_that_hangs_ends_the_process(market: Market) -> None:
+    """A venue that is read at one block, of a node that stops to answer, is named as well."""
+    market.changes += [PATIENT, STRICT, ('prices = "events"', 'prices = "events"\nbootstrap = "snapshot"')]
+    async with proxy_of(market.node.http_url) as proxy:
+        market.http_url = proxy.url
+        proxy.holds = lambda asked: asked == "eth_call"
+        async with started(market.keeper(password=None)) as keeper:
+            late = await keeper.until_logged("late")
+            code = await keeper.exit_code()
+            (line,) = keeper.errors
+
+    assert (late["part"], code) == ("bootstrap local", 3)
+    assert re.fullmatch(r"keeper: bootstrap local: got nowhere for \d+ s; start again: .+", line)
 
 
 @pytest.mark.fault(18, 42)

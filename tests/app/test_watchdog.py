@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from keeper.app.watchdog import HALT_FACTOR, Late, Probe, Watchdog, begin
+from keeper.app.watchdog import HALT_FACTOR, Late, Probe, Watchdog
 from keeper.core.errors import InvariantBroken, LoopStuck
 from tests.chain_ingestion.fakes import HandClock, JumpClock
 
@@ -106,10 +106,33 @@ async def test_a_task_that_returns_is_a_bug() -> None:
     async def ends() -> None:
         await asyncio.sleep(0)
 
+    rig = Rig()
+    rig.watchdog.watched("heads local poll", 1.0)
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.TaskGroup() as tasks:
-            begin(tasks, "heads local", ends())
+            rig.watchdog.begin(tasks, "heads local", ends())
     assert [str(error) for error in caught.value.exceptions] == [
         "task heads local: ended although it runs for ever; this is a bug: report it"
     ]
     assert isinstance(caught.value.exceptions[0], InvariantBroken)
+
+
+async def test_a_task_without_a_pulse_is_a_bug() -> None:
+    """No task is begun that nobody would see hang, unless it says why that need not be."""
+
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    rig = Rig()
+    rig.watchdog.watched("heads local poll", 1.0)
+    async with asyncio.TaskGroup() as tasks:
+        with pytest.raises(InvariantBroken, match=r"^task head: has no pulse, so nobody would notice that it hangs"):
+            rig.watchdog.begin(tasks, "head", hangs())
+        begun = [
+            rig.watchdog.begin(tasks, "heads local", hangs()),
+            rig.watchdog.begin(tasks, "watchdog", hangs(), unwatched="the loop guard sees it"),
+        ]
+        await asyncio.sleep(0)
+        for task in begun:
+            task.cancel()
+    assert [task.get_name() for task in begun] == ["heads local", "watchdog"]
