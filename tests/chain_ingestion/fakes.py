@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from keeper.core.errors import KeeperError
 from keeper.core.facts import (
@@ -63,6 +64,27 @@ class HandClock(JumpClock):
         self._sleepers = [(at, woken) for at, woken in self._sleepers if at > self.now]
         for woken in due:
             woken.set()
+
+
+class Beat:
+    """The pulse of a part: how many units are under way, and how often it got somewhere."""
+
+    def __init__(self) -> None:
+        self.units = 0
+        self.progress = 0
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Count a unit for the length of the context."""
+        self.units += 1
+        try:
+            yield
+        finally:
+            self.units -= 1
+
+    def progressed(self) -> None:
+        """Count progress."""
+        self.progress += 1
 
 
 class Ledger:

@@ -15,7 +15,7 @@ from keeper.chain.retry import RetryPolicy
 from keeper.chain.subscription import SubscriptionOptions
 from keeper.chain.wire import HeadHint
 from keeper.core.errors import ConfigError, NodeMalformed, NodeUnreachable
-from tests.chain_ingestion.fakes import WAIT_SECONDS_MAX, HandClock, Troubles
+from tests.chain_ingestion.fakes import WAIT_SECONDS_MAX, Beat, HandClock, Troubles
 from tests.chain_ingestion.scripted import CHAIN_ID, ScriptedChain, ScriptedServer, header_json, some_hash
 
 OPTIONS = HeadOptions(
@@ -31,10 +31,14 @@ class Rig:
     def __init__(
         self, pool: ProviderPool, *ws_urls: str, options: HeadOptions = OPTIONS, chain_id: int = CHAIN_ID
     ) -> None:
+        self.beats: dict[str, Beat] = {}
         self.clock = HandClock()
         self.slot = HeadSlot()
         self.troubles = Troubles()
-        self.heads = Heads(pool, ws_urls, chain_id, self.slot, self.clock, options, self.troubles)
+        self.heads = Heads(pool, ws_urls, chain_id, self.slot, self.clock, options, self.troubles, self._watched)
+
+    def _watched(self, part: str, _own_seconds: float = 0.0) -> Beat:
+        return self.beats.setdefault(part, Beat())
 
     async def next(self) -> HeadHint:
         """Wait for the next hint."""
@@ -96,6 +100,21 @@ async def test_websocket_heads_are_handed_on(server: ScriptedServer, pool: Provi
         rig.clock.advance(1.9)
 
     assert server.methods == []
+
+
+async def test_each_source_has_a_pulse_of_its_own(server: ScriptedServer, pool: ProviderPool) -> None:
+    """A websocket that lets us wait is under way, each of its heads is progress, and no poll is taken for either."""
+    async with running(Rig(pool, server.ws_url)) as rig:
+        await rig.next()
+        await rig.next()
+        before = rig.beats["websocket 0"].progress
+        await server.announce(HeadHint(9, some_hash(9)))
+        await rig.next()
+        units = {part: beat.units for part, beat in rig.beats.items()}
+        progress = rig.beats["websocket 0"].progress - before
+
+    assert (units, progress) == ({"poll": 0, "compared": 0, "websocket 0": 1}, 1)
+    assert [beat.units for beat in rig.beats.values()] == [0, 0, 0]
 
 
 @pytest.mark.fault(29)
