@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from keeper.core.facts import AttemptPrepared, BlocksBackfilled, RunStarted, RunStopped
+from keeper.execution.keys import import_keystore
 from tests.app.keeper_process import KeeperProcess, started
 from tests.app.looks import of
-from tests.app.market import Market
+from tests.app.market import PASSWORD, Market
 from tests.bad_input.proxy import Proxy, proxy_of
 from tests.chain.journals import read_journal
 
@@ -93,6 +94,29 @@ async def test_a_start_can_be_left_at_any_time(market: Market, phase: Phase) -> 
 
     assert (code, errors, valid) == (0, [], 0)
     assert [kind for kind in (RunStarted, BlocksBackfilled, RunStopped) if of(records, kind)] == [*phase.journalled]
+    assert await verified(market.journal) == 0
+
+
+@pytest.mark.fault(19)
+async def test_a_start_can_be_left_while_a_keystore_is_opened(market: Market) -> None:
+    """SIGTERM does not wait for a password to be tried, which takes a second of a thread; the next one starts."""
+    keystore = market.folder / "main.json"
+    cheap = keystore.read_bytes()
+    keystore.unlink()
+    import_keystore(keystore, market.scene.liquidator.key.hex(), PASSWORD)
+    async with started(market.keeper("--live")) as keeper:
+
+        async def journal_is_open() -> bool:
+            return market.journal.exists()
+
+        await keeper.until(journal_is_open)
+        code, errors, begun = await keeper.leave(), keeper.errors, keeper.event("started")
+    keystore.write_bytes(cheap)
+    async with started(market.keeper("--live")) as keeper:
+        await keeper.until_answer("/readyz", HTTPStatus.OK)
+        assert await keeper.leave() == 0
+
+    assert (code, errors, begun) == (0, [], None)
     assert await verified(market.journal) == 0
 
 
