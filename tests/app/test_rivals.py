@@ -26,6 +26,8 @@ FOREIGN = re.compile(
     r"and the journal knows of \d+; find out who signed it, then start once with --release-signer"
 )
 STEPS_ASLEEP = 3
+OTHERWISE = ('signer = "main"\n\n[limits]', 'signer = "main"\nobjective = "max-profit"\n\n[limits]')
+"""Two keepers that decide alike sign the same bytes, which do no harm."""
 
 
 def slices_under_way(status: Json) -> bool:
@@ -117,3 +119,30 @@ async def test_the_second_keeper_of_a_key_gives_way(market: Market) -> None:
     assert of(read_journal(second.journal), AttemptPrepared) == []
     assert await market.sent() == len(of(read_journal(market.journal), AttemptPrepared))
     assert replayed(second.journal).divergence is None
+
+
+@pytest.mark.fault(17)
+async def test_of_two_keepers_that_act_at_once_one_is_left(market: Market) -> None:
+    """Both sign for the same nonces before either can know of the other: whoever loses one halts and sends no more."""
+    second = market.second(OTHERWISE)
+    async with started(market.keeper("--live")) as keeper:
+        await market.until_allowed(keeper)
+        async with started(second.keeper("--live")) as rival:
+            await rival.until_answer("/readyz", HTTPStatus.OK)
+            await market.crash()
+
+            async def one_is_halted() -> bool:
+                await market.mine()
+                statuses = [await keeper.status(), await rival.status()]
+                return any(halted(status) for status in statuses)
+
+            await keeper.until(one_is_halted)
+            codes = await market.left_by(rival), await market.left_by(keeper)
+
+    journals = [read_journal(each.journal) for each in (market, second)]
+    nonces = {attempt.tx_hash: attempt.nonce for records in journals for attempt in of(records, AttemptPrepared)}
+    mined = [nonce for tx_hash, nonce in nonces.items() if await market.is_mined(tx_hash)]
+    assert codes == (0, 0)
+    assert [halt for records in journals for halt in of(records, SignerHalted)] != []
+    assert sorted(mined) == [market.sent_before + number for number in range(await market.sent())]
+    assert [replayed(each.journal).divergence for each in (market, second)] == [None, None]
