@@ -70,6 +70,7 @@ def _password(settings: Settings, name: str) -> SecretStr:
 
 def _open(settings: Settings, passwords: Mapping[str, SecretStr], raw: Signers, signers: Future[Signers]) -> None:
     """Open the keystores one after the other: each takes the memory that makes a try of its password dear."""
+    signers.set_running_or_notify_cancel()  # a start that is left meanwhile cannot cancel what is set below
     try:
         opened = {
             name: unlock_keystore(settings.signers[name].keystore, password.get_secret_value())
