@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
+from keeper.core.codec import Record
 from keeper.core.decisions import Decision
 from keeper.core.facts import ClockTicked
 from keeper.journal.sqlite import SqliteJournal
 from tests.cli.conftest import Keeper
-from tests.cli.history_file import JournalFile
+from tests.cli.history_file import JournalFile, write_history
 from tests.engine.history import CHAIN
+from tests.observe.records import block_applied
 
 
 def test_tail_shows_the_newest(keeper: Keeper, journal: JournalFile) -> None:
@@ -141,3 +144,13 @@ def test_gaps_are_none(keeper: Keeper, journal: JournalFile) -> None:
 
     assert (outcome.code, chain["holes"], chain["chain_id"]) == (0, [], CHAIN)
     assert "holes" in keeper("journal", "stat", "--journal", journal.url, "--gaps").out
+
+
+def test_a_hole_is_found(keeper: Keeper, tmp_path: Path) -> None:
+    """A block that is missing between two others is named, and the exit code is 1."""
+    bodies = [block_applied(number) for number in (1, 2, 5)]
+    records = [Record(place, 0, 0, body) for place, body in enumerate(bodies, start=1)]
+    url = write_history(tmp_path / "holed.db", records).url
+    outcome = keeper("journal", "stat", "--journal", url, "--gaps")
+
+    assert (outcome.code, "blocks 3 to 4 are missing" in outcome.err) == (1, True)
