@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak promises mutations bench audit sbom fmt lock clean
+.PHONY: help setup demo test check soak fuzz promises mutations bench audit sbom fmt lock clean
 
 help:          ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: setup   ## what CI runs
 soak: setup    ## 10,000 seeds of the simulator with all faults, and 100 of the real daemon on a real node
 	$(BIN)/keeper lab simulate --seeds 10000 --jobs 2
 	$(BIN)/keeper lab chaos --seeds 100 --jobs 4
+
+fuzz: setup    ## mutated bytes for every decoder of outside bytes, for FUZZ_SECONDS (60)
+	$(BIN)/python -m tests.fuzz
 
 promises: setup   ## write docs/promises.md: which test proves which promise
 	$(BIN)/python -m tests.promises >promises.tmp && mv promises.tmp docs/promises.md

@@ -234,6 +234,28 @@ class TestRefusal:
             "see config/keeper.toml for an example, config/README.md for every key"
         )
 
+    @pytest.mark.parametrize("number", ["9" * 5000, "1e9999999999999999999"])
+    def test_endless_number(self, number: str) -> None:
+        """A number that Python does not read is not TOML."""
+        assert refusal(f"a = {number}") == (
+            "keeper.toml: is not valid TOML: a number has too many digits; "
+            "see config/keeper.toml for an example, config/README.md for every key"
+        )
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("attempts_per_account_max = 0x" + "f" * 9000, "a number of thousands of digits: must be 9223372036854775"),
+            ("profit_usd_min = 1e-99999999", "1E-99999999: has more than 8 digits after the point; write for example"),
+            ('kill_switch_file = "a\\u0000b"', r'"a\u0000b": must not have a NUL in it; write for example'),
+        ],
+    )
+    def test_absurd_value(self, line: str, message: str) -> None:
+        """A value that would take forever, cannot be printed or is no path is refused in one line."""
+        assert refusal(with_line(line, "limits")).startswith(
+            f"keeper.toml: limits.{line.partition(' ')[0]} = {message}"
+        )
+
     def test_unknown_key(self) -> None:
         """An unknown key is refused with the name that was meant, and without its value."""
         assert refusal(with_line("gas_price_gwei = 80", "limits")) == (

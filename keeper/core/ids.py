@@ -42,9 +42,12 @@ def _parse_hex(text: str, length: int, what: str) -> bytes:
     if not text.startswith("0x") or len(text) != 2 + 2 * length:
         raise ValueError(f"{text!r} is not {what}: expected 0x and {2 * length} hexadecimal digits")
     try:
-        return bytes.fromhex(text[2:])
+        raw = bytes.fromhex(text[2:])
     except ValueError:
-        raise ValueError(f"{text!r} is not {what}: not hexadecimal") from None
+        raw = b""
+    if len(raw) != length:  # fromhex passes over spaces
+        raise ValueError(f"{text!r} is not {what}: not hexadecimal")
+    return raw
 
 
 def to_hex(raw: bytes) -> str:

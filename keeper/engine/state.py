@@ -131,7 +131,7 @@ def load_state(raw: bytes, open_ledger: OpenLedger) -> EngineState:
     """
     try:
         snapshot: Snapshot = _DECODER.decode(raw)
-    except (msgspec.MsgspecError, NotImplementedError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own is a ValueError, as text that is not UTF-8
         raise JournalDamaged("snapshot", str(error), "delete it: the journal has everything") from error
     if snapshot.version != ENGINE_VERSION:
         reason = f"is of engine version {snapshot.version}, this is version {ENGINE_VERSION}"
@@ -153,6 +153,8 @@ def _restored(snapshot: Snapshot, open_ledger: OpenLedger) -> EngineState:
     state.refusals = RefusalMemory(snapshot.refusals)
     dumps = dict(snapshot.ledgers)
     for spec in snapshot.config.venues if snapshot.config is not None else ():
+        if spec.name not in dumps:
+            raise JournalDamaged("snapshot", f"lacks the state of {spec.name}", "delete it: the journal has everything")
         state.ledgers[spec.name] = open_ledger(spec)
         state.ledgers[spec.name].load(dumps[spec.name])
     return state

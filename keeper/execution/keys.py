@@ -14,7 +14,7 @@ import secrets
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from pydantic import SecretStr
@@ -26,7 +26,41 @@ from keeper.execution.signer import KEY_LENGTH, LocalSigner
 SCRYPT_WORK_FACTOR = 2**18
 """Iterations N; with r = 8 one try of a password takes 256 MiB and about a second."""
 
+KEYSTORE_BYTES_MAX = 1 << 16
+"""A hundred times what one takes."""
+SCRYPT_WORK_MAX = 2**23
+"""Of N times r times p: 1 GiB, four times what geth's files ask for."""
+PBKDF2_ROUNDS_MAX = 10_000_000
+"""Ten times what the library writes."""
+
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_MALFORMED = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    RuntimeError,  # nested too deep, or of a kind that the library does not know
+    ValueError,
+)
+"""What the library raises for one; msgspec's own is a ``ValueError``."""
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Work(msgspec.Struct):
+    """The parameters of either key derivation that decide what one try of a password takes."""
+
+    n: _Positive = 1
+    r: _Positive = 1
+    p: _Positive = 1
+    c: _Positive = 1
+    dklen: _Positive = 32
+
+    @property
+    def costly(self) -> bool:
+        """Whether one try would take gigabytes or minutes."""
+        return self.n * self.r * self.p > SCRYPT_WORK_MAX or self.c > PBKDF2_ROUNDS_MAX or self.dklen > KEY_LENGTH
 
 
 def load_format() -> None:
@@ -135,7 +169,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            content = file.read()
+            content = file.read(KEYSTORE_BYTES_MAX)
     except FileNotFoundError:
         raise CredentialError(f"keystore {path}", "is missing", f"create it with `keeper keys new {path}`") from None
     except OSError as error:
@@ -148,7 +182,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _parse(path: Path, content: bytes) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(content, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):  # msgspec's own is a ValueError, as text that is not UTF-8
         document = {}
     if document.get("version") != 3 or not isinstance(document.get("crypto", document.get("Crypto")), dict):  # noqa: PLR2004 - the format's version
         raise CredentialError(f"keystore {path}", "is not a version 3 keystore", "create it with `keeper keys new`")
@@ -164,12 +198,18 @@ def _named_address(path: Path, document: dict[str, Any]) -> Address:
 
 def _decrypt(path: Path, document: dict[str, Any], password: SecretStr) -> bytes:
     """Return the key. The error is raised outside the handler, so no frame of the decryption hangs on it."""
-    from eth_keyfile.keyfile import decode_keyfile_json  # noqa: PLC0415 - see the module
+    from eth_keyfile.keyfile import decode_keyfile_json, normalize_keys  # noqa: PLC0415 - see the module
 
+    costly = wrong_password = False
     try:
-        return bytes(decode_keyfile_json(document, password.get_secret_value().encode()))
-    except (LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError, ValueError) as error:
+        lowered = normalize_keys(document)
+        costly = msgspec.convert(lowered["crypto"]["kdfparams"], _Work).costly
+        if not costly:
+            return bytes(decode_keyfile_json(lowered, password.get_secret_value().encode()))
+    except _MALFORMED as error:
         wrong_password = str(error) == "MAC mismatch"
+    if costly:
+        raise CredentialError(f"keystore {path}", "asks for more work than any wallet's does", "restore it from a copy")
     if wrong_password:
         raise CredentialError(f"keystore {path}", "the password is wrong", "give the one it was made with")
     raise CredentialError(f"keystore {path}", "is damaged: a field is missing or malformed", "restore it from a copy")

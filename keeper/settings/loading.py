@@ -75,6 +75,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         reason = f"is not UTF-8 text (byte {error.start})"
     except tomllib.TOMLDecodeError as error:
         reason = f"is not valid TOML: {error}"
+    except (ValueError, ArithmeticError):  # of int and Decimal, which tomllib lets through
+        reason = "is not valid TOML: a number has too many digits"
+    except RecursionError:
+        reason = "is not valid TOML: nested too deep"
     raise ConfigError(str(path), reason, "see config/keeper.toml for an example, config/README.md for every key")
 
 
@@ -186,7 +190,10 @@ def _how_to_write(path: tuple[str, ...]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:  # Python prints no integer of more than 4,300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= SHOWN_LENGTH_MAX else f"{text[:SHOWN_LENGTH_MAX]}…"
 
 

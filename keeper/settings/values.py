@@ -54,9 +54,11 @@ class NodeUrl:
 
 
 def text(value: object) -> str:
-    """Accept a string that is not empty."""
+    """Accept a string that is not empty and has no NUL in it, which no path and no header can have."""
     if not isinstance(value, str) or not value:
         raise ValueError("must be a text that is not empty")
+    if "\0" in value:
+        raise ValueError("must not have a NUL in it")
     return value
 
 
@@ -115,7 +117,8 @@ def exact(places: int, *, above: int | None = None, signed: bool = False) -> Cal
             raise ValueError("must not be negative")
         if above is not None and number <= above:
             raise ValueError(f"must be greater than {above}")
-        if 10**places % number.as_integer_ratio()[1]:
+        too_small = number != 0 and number.adjusted() < -places  # its ratio may be too long to work out
+        if too_small or 10**places % number.as_integer_ratio()[1]:
             raise ValueError(f"has more than {places} digits after the point")
         return number
 

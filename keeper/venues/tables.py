@@ -69,7 +69,7 @@ class StructColumn(Generic[Value]):
         """Decode one list of keys and structs."""
         try:
             rows: dict[bytes, Value] = dict(self._decoder.decode(raw))
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except RecursionError as error:
             raise ValueError(str(error)) from error
         if any(len(key) != key_size for key in rows):
             raise ValueError(f"a key is not {key_size} bytes")
@@ -252,7 +252,7 @@ class Tables:
         """
         try:
             self._load(decoder(_Dump).decode(raw))
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (ValueError, RecursionError) as error:  # msgspec's own is a ValueError
             raise JournalDamaged(
                 "ledger state", str(error), "delete the snapshot; it is rebuilt from records"
             ) from error

@@ -16,7 +16,7 @@ def test_an_address_survives_text(raw: bytes) -> None:
     assert parse_address("0x" + raw.hex().upper()) == raw
 
 
-@pytest.mark.parametrize("text", ["", "0x", "0x12", "12" * 20, "0x" + "zz" * 20])
+@pytest.mark.parametrize("text", ["", "0x", "0x12", "12" * 20, "0x" + "zz" * 20, "0x" + "12" * 19 + "  "])
 def test_what_is_not_an_address_is_refused(text: str) -> None:
     """A wrong length, a missing prefix or a wrong digit is named."""
     with pytest.raises(ValueError, match="is not an address"):

@@ -137,6 +137,16 @@ def test_damaged(keystore: Path, field: str, value: object) -> None:
         unlock_keystore(keystore, PASSWORD)
 
 
+@pytest.mark.parametrize("cost", [{"n": 2**21}, {"p": 2**30}, {"n": 2**60}, {"dklen": 2**31}, {"c": 10**9}])
+def test_too_costly(keystore: Path, cost: dict[str, int]) -> None:
+    """A keystore that would take gigabytes or hours to try is refused before the try."""
+    document = msgspec.json.decode(keystore.read_bytes())
+    document["crypto"]["kdfparams"] |= {"n": 2**18, **cost}
+    keystore.write_bytes(msgspec.json.encode(document))
+    with pytest.raises(CredentialError, match="asks for more work than any wallet's does; restore it from a copy"):
+        unlock_keystore(keystore, PASSWORD)
+
+
 def test_another_address(keystore: Path) -> None:
     """A keystore whose key is not that of the address it names is refused."""
     document = msgspec.json.decode(keystore.read_bytes())
