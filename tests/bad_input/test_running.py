@@ -175,6 +175,7 @@ async def test_a_lying_node_is_survived(watched: Watched, lie: Lie) -> None:
     ]
 
 
+@pytest.mark.fault(21)
 async def test_a_full_disk_stops_everything(market: Market) -> None:
     """When the disk is full the keeper stops and sends nothing more; all it acknowledged is there at the next start."""
     async with started(market.keeper("--live")) as keeper:

@@ -26,7 +26,7 @@ async def answered(rpc: LabRpc, request: ReadRequest, block_number: int) -> Cont
 
 @pytest.mark.chain
 @pytest.mark.slow
-@pytest.mark.fault(33)
+@pytest.mark.fault(33, 39)
 async def test_audits_agree_with_the_pool_and_notice_a_wrong_price(rpc: LabRpc, market: AaveMarket) -> None:
     """At every block the pool's six figures are ours to the wei; after a price is missed they are not."""
     feed = Feed(rpc, open_aave(market, "read"))

@@ -266,6 +266,7 @@ def _health(chain: Chain) -> Health:
     return chain.ledger.margin(ALICE).health
 
 
+@pytest.mark.fault(39)
 def test_a_price_that_cannot_be_read_makes_exposed_accounts_unknown() -> None:
     """Alice holds WETH and is unknown; Bob holds USDC only and is not."""
     chain = opened()
@@ -279,6 +280,7 @@ def test_a_price_that_cannot_be_read_makes_exposed_accounts_unknown() -> None:
     assert chain.ledger.pairs(ALICE) == ()
 
 
+@pytest.mark.fault(39)
 def test_a_price_of_an_earlier_block_is_not_a_price() -> None:
     """In read mode a block without an answer is a block without a price."""
     chain = opened()

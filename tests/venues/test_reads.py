@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from keeper.core.units import BaseAmount, TokenAmount
 from tests.venues.event_logs import address, header, log_of
 from tests.venues.synthetic import FEED, ORACLE, WETH, Chain, discovery, listing, opened
@@ -44,6 +46,7 @@ def test_a_followed_price_is_the_last_answer() -> None:
     assert chain.ledger.value_base(WETH, TokenAmount(10**18)) == BaseAmount(1_999)
 
 
+@pytest.mark.fault(39)
 def test_an_answer_that_is_not_positive_is_no_price() -> None:
     """The oracle turns to its fallback: unknown at the block, and read from the next one on."""
     chain = _followed()
