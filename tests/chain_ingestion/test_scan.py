@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from keeper.chain.follower import Follower, FollowerOptions
+from keeper.chain.member import Member
 from keeper.chain.pool import ProviderPool
+from keeper.chain.repair import Arbiter
 from keeper.chain.retry import NO_RETRY
 from keeper.chain.scan import Scan
 from keeper.chain.watch import Watch
 from keeper.chain.window import Window
 from keeper.core.errors import NodeError, NodeMalformed, RetryLater
 from keeper.core.facts import RawLog, ReadRequest
-from tests.chain_ingestion.fakes import JumpClock, Ledger
+from tests.chain_ingestion.fakes import Beat, JumpClock, Ledger
 from tests.chain_ingestion.folding import FoldingJournal, hide, invent, without_receipts
 from tests.chain_ingestion.scripted import (
     CHAIN_ID,
@@ -41,16 +43,25 @@ class Rig:
         watch = Watch([Ledger(ROOT, [EVENT, NAMED], NAMED, [PRICE])])
         options = FollowerOptions(finality_depth_blocks=DEPTH, retry=NO_RETRY)
         clock = JumpClock()
-        self.follower = Follower(CHAIN_ID, pool, watch, self.journal, clock, Window(0), options)
+        self.beat, self.followers_beat = Beat(), Beat()
+        self.under_way_at_repair: list[int] = []
+        self.follower = Follower(
+            CHAIN_ID, pool, watch, self.journal, clock, Window(0), options, pulse=self.followers_beat
+        )
         self.scan = Scan(
             pool,
             watch,
             self.journal,
             clock,
             state=lambda: self.journal.state,
-            repair=self.follower.repair,
+            repair=self._repair,
             blocks_max=blocks_max,
+            pulse=self.beat,
         )
+
+    async def _repair(self, first: int, node: Member, liar: str, arbiter: Arbiter) -> None:
+        self.under_way_at_repair.append(self.beat.units)
+        await self.follower.repair(first, node, liar, arbiter)
 
     async def follow(self, server: ScriptedServer) -> None:
         """Follow a chain of thirty blocks, one of which has two logs."""
@@ -222,6 +233,17 @@ async def test_an_answer_that_was_late_is_put_right(server: ScriptedServer, pool
     await rig.scan.once()
 
     assert [(fact.first, len(fact.blocks[0].block.logs)) for fact in rig.journal.repaired] == [(TWO, 2)]
+
+
+async def test_a_repair_is_the_followers_work(server: ScriptedServer, pool_of_two: ProviderPool) -> None:
+    """The scan may wait for hours until the follower has time for a repair: only the follower's own pulse counts it."""
+    rig = Rig(pool_of_two)
+    server.fault = hide(server, TWO)
+    await rig.follow(server)
+    await rig.scan.once()
+
+    assert (rig.under_way_at_repair, rig.followers_beat.progress > 0) == ([0], True)
+    assert (rig.beat.units, rig.followers_beat.units) == (0, 0)
 
 
 async def test_the_repaired_range_waits_for_another_word(server: ScriptedServer, pool_of_two: ProviderPool) -> None:
