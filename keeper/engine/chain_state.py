@@ -121,7 +121,9 @@ class ChainState(msgspec.Struct):
         Raises:
             InvariantBroken: the repair does not end at the tip, or reaches below what can be taken back.
         """
-        name, tip, last = f"repair from block {fact.first} of chain {self.chain_id}", self.tip, fact.blocks[-1].block
+        name, tip = f"repair from block {fact.first} of chain {self.chain_id}", self.tip
+        invariant(fact.blocks, name, "holds no block")
+        last = fact.blocks[-1].block
         is_tip = tip is not None and (tip.number, tip.hash) == (last.number, last.hash)
         invariant(is_tip, name, "does not end at the tip")
         invariant(fact.first > self.settled_number, name, "begins where everything is settled")

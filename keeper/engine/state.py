@@ -6,7 +6,8 @@ what makes a snapshot checkable and a replay comparable.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +28,7 @@ ENGINE_VERSION = 8
 """Raised whenever the same facts would give another state or other decisions."""
 
 OpenLedger = Callable[[VenueSpec], Ledger]
+Spec = TypeVar("Spec")
 
 
 class EngineState:
@@ -68,15 +70,21 @@ class EngineState:
 
     def chain_spec(self, chain_id: int) -> ChainSpec:
         """Return a chain's configuration."""
-        return next(spec for spec in self.run.chains if spec.chain_id == chain_id)
+        return _first((spec for spec in self.run.chains if spec.chain_id == chain_id), f"chain {chain_id}")
 
     def signer_spec(self, name: str) -> SignerSpec:
         """Return a signer's configuration."""
-        return next(spec for spec in self.run.signers if spec.name == name)
+        return _first((spec for spec in self.run.signers if spec.name == name), f"signer {name}")
 
     def ledgers_of(self, chain_id: int) -> list[Ledger]:
         """Return a chain's venues, in the order of the configuration."""
         return [ledger for ledger in self.ledgers.values() if ledger.chain_id == chain_id]
+
+
+def _first(found: Iterable[Spec], thing: str) -> Spec:
+    for spec in found:
+        return spec
+    raise InvariantBroken(thing, "is not configured", "this is a bug: keep the journal and report it")
 
 
 class Snapshot(msgspec.Struct, frozen=True):

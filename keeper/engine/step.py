@@ -149,8 +149,7 @@ class Engine:
     def is_stale(self, chain_id: int) -> bool:
         """Tell whether a followed chain's head has not moved for longer than the configuration allows."""
         state = self._state
-        stale_after = {spec.chain_id: spec.stale_after_seconds for spec in state.run.chains}
-        return state.chain(chain_id).is_stale(state.clock.elapsed_ms, stale_after[chain_id])
+        return state.chain(chain_id).is_stale(state.clock.elapsed_ms, state.chain_spec(chain_id).stale_after_seconds)
 
     def age_seconds(self, header: BlockHeader) -> int:
         """Return how old a block is by the wall clock, as it was told last; negative for one from the future."""
@@ -175,6 +174,7 @@ class Engine:
                 nothing has changed.
         """
         invariant(sequence > self._state.sequence, f"fact {sequence}", f"does not follow {self._state.sequence}")
+        invariant(type(fact) in self._handlers, f"fact {sequence}", f"is a {type(fact).__name__}")
         decisions = tuple(self._handlers[type(fact)](fact))
         self._state.sequence = sequence
         return decisions

@@ -219,3 +219,11 @@ def test_spans_are_by_provider() -> None:
 
     assert history.engine.chains[CHAIN].unverified.spans == [Span(1, 2, "a"), Span(10, 12, "b")]
     assert history.engine.chains[CHAIN].settled_number == 0
+
+
+def test_a_repair_without_blocks_is_refused(history: History) -> None:
+    """A repair ends at the tip; one of no block is a bug that is named."""
+    history.block()
+
+    with pytest.raises(InvariantBroken, match=r"^repair from block 2 of chain 31337: holds no block"):
+        repair(history, 2)

@@ -14,6 +14,7 @@ from tests.fuzz import (
     mark,
     market,
     reading,
+    records,
     retry_after,
     state,
     websocket,
@@ -34,5 +35,17 @@ def _of(module: ModuleType) -> Harness:
 
 HARNESSES = {
     module.__name__.rpartition(".")[2]: _of(module)
-    for module in (answers, configuration, frames, keystore, mark, market, reading, retry_after, state, websocket)
+    for module in (
+        answers,
+        configuration,
+        frames,
+        keystore,
+        mark,
+        market,
+        reading,
+        records,
+        retry_after,
+        state,
+        websocket,
+    )
 }

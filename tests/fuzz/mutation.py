@@ -134,6 +134,37 @@ def _node(place: int, value: object, *, twice: bool) -> Step:
     return step
 
 
+def _like(value: object, choice: int) -> object:
+    """Return another value of the same kind."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return (0, -1, value + 1, value - 1, (1 << 63) - 1, -(1 << 63))[choice % 6]
+        case bytes():
+            return (b"", value[:-1], bytes(len(value)), b"\xff" * len(value), value[::-1])[choice % 5]
+        case str():
+            return ("", "main", "toy", value.upper())[choice % 4]
+        case list():
+            return ([], value[:-1], value[1:], value * 2)[choice % 4]
+    return value
+
+
+def _alike(place: int, choice: int) -> Step:
+    """Put a value of the same kind in place of any value of a document."""
+
+    def step(data: bytes) -> bytes:
+        for decode, encode in _CODECS:
+            with suppress(ValueError, RecursionError, TypeError, OverflowError):
+                holders = list(_holders(document := [decode(data)]))
+                holder, key = holders[place % len(holders)]
+                holder[key] = _like(holder[key], choice)
+                return encode(document[0])
+        return data
+
+    return step
+
+
 def _holders(value: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - a document
     keys = range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
     for key in keys:
@@ -147,6 +178,7 @@ def _steps(samples: Sequence[bytes]) -> st.SearchStrategy[Step]:
         st.builds(_replace, _PLACES, st.integers(0, 40), _TOKENS),
         st.builds(_value, _PLACES, _TOKENS),
         st.builds(_node, _PLACES, _VALUES, twice=st.sampled_from([False, False, False, True])),
+        st.builds(_alike, _PLACES, st.integers(0, 59)),
         st.builds(_cut, _PLACES),
         st.builds(_repeat, _PLACES, st.integers(1, 64), st.sampled_from([0, 2, 3, 1000])),
         st.builds(_splice, _PLACES, st.sampled_from(samples), _PLACES),
