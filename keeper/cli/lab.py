@@ -103,7 +103,8 @@ def _names(faults: str) -> frozenset[str]:
 
 
 def _outcomes(seeds: Sequence[int], names: frozenset[str], jobs: int) -> Iterator[Outcome]:
-    """Run seeds, in order of their ends when there are several processes."""
+    """Run seeds, in their order; what breaks the simulator itself ends it, in whichever process that happens."""
+    from concurrent.futures import ProcessPoolExecutor
     from functools import partial
     from multiprocessing import get_context
 
@@ -112,8 +113,8 @@ def _outcomes(seeds: Sequence[int], names: frozenset[str], jobs: int) -> Iterato
         _silence()
         yield from map(run, seeds)
         return
-    with get_context("spawn").Pool(jobs, _silence) as pool:
-        yield from pool.imap_unordered(run, seeds, chunksize=4)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_silence) as pool:
+        yield from pool.map(run, seeds, chunksize=4)
 
 
 def _run(seed: int, names: frozenset[str]) -> Outcome:

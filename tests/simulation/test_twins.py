@@ -79,6 +79,27 @@ def test_a_killed_process_does_nothing_more() -> None:
     loop.close()
 
 
+def test_a_process_may_die_in_a_task_group() -> None:
+    """A process that is killed while it waits inside an empty task group is dead, and the world goes on."""
+    loop = VirtualLoop()
+    clock = SimulatedClock(loop)
+
+    async def work() -> None:
+        async with asyncio.TaskGroup():
+            await clock.sleep(50)
+
+    async def world() -> None:
+        process = Process()
+        process.spawn(work())
+        await clock.sleep(1)
+        process.kill()
+        await clock.sleep(100)
+        assert process.dead
+
+    loop.run_until_complete(world())
+    loop.close()
+
+
 def test_the_wall_clock_jumps_and_the_monotonic_does_not() -> None:
     """A step of the wall clock is not seen by the monotonic one."""
     loop = VirtualLoop()

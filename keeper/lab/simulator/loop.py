@@ -14,7 +14,6 @@ import asyncio
 from asyncio.events import Handle
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from heapq import heappop
 from typing import Any
@@ -71,9 +70,14 @@ _PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 def _close(coroutine: Any) -> None:  # noqa: ANN401 - asyncio says no more of it
     """Close a coroutine, also one that awaits in its ``finally`` blocks."""
     for _ in range(CLOSES_MAX):
-        with suppress(RuntimeError, asyncio.CancelledError):  # it awaited once more, or was entered already
+        try:
             coroutine.close()
-            return
+        except (RuntimeError, asyncio.CancelledError):  # it awaited once more, or was entered already
+            continue
+        except BaseExceptionGroup as group:  # a task group wraps what closes it
+            if group.split(GeneratorExit)[1] is not None:
+                raise
+        return
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
