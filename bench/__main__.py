@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from bench.decoding import run as decoding
+from bench.distance import run as distance
 from bench.journal import run as journal
 from bench.latency import run as latency
 from bench.restart import run as restart
@@ -18,6 +19,7 @@ PARTS: dict[str, Callable[[], dict[str, object]]] = {
     "journal": journal,
     "decoding": decoding,
     "step": step,
+    "distance": distance,
     "latency": latency,
     "restart": restart,
 }

@@ -1,0 +1,127 @@
+"""The distance index finds what a look at every account finds, whatever prices do and whoever changes meanwhile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keeper.core.errors import InvariantBroken
+from keeper.margin import distance
+from keeper.margin.distance import DistanceIndex
+from keeper.margin.forms import CASH, Form, compiled
+from tests.margin.books import FACTORS, PATHS, Path, agrees, book, first_prices, form, walk
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=40)
+@given(SEEDS, st.sampled_from(PATHS))
+def test_nobody_is_missed_and_nobody_made_up(seed: int, path: Path) -> None:
+    """At every tick of every path the set found is the set that brute force finds."""
+    chance = np.random.default_rng(seed)
+    prices = first_prices(chance)
+    forms = book(chance, prices, 120)
+    index = DistanceIndex(compiled(list(forms.items())), prices)
+
+    for now in walk(chance, prices, path, 40):
+        assert agrees(index.tick(now), forms, now)
+
+
+@settings(max_examples=30)
+@given(SEEDS, st.sampled_from(PATHS))
+def test_changes_are_seen_at_once(seed: int, path: Path) -> None:
+    """Accounts that change, come and go between ticks are found by what they are now."""
+    chance = np.random.default_rng(seed)
+    prices = first_prices(chance)
+    forms = book(chance, prices, 80)
+    index = DistanceIndex(compiled(list(forms.items())), prices)
+
+    for now in walk(chance, prices, path, 40):
+        for row_id in chance.integers(0, 100, 3).tolist():
+            changed = None if chance.random() < 0.3 else form(chance, now, cash=True)
+            index.update(row_id, changed)
+            forms.pop(row_id, None)
+            if changed is not None:
+                forms[row_id] = changed
+        assert agrees(index.tick(now), forms, now)
+
+
+def test_many_changes_are_taken_in_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When more accounts have changed than may wait, a block takes its own in at each tick, until few wait."""
+    monkeypatch.setattr(distance, "CHANGED_ROWS_MAX", 10)
+    chance = np.random.default_rng(1)
+    prices = first_prices(chance)
+    forms = book(chance, prices, 60)
+    index = DistanceIndex(compiled(list(forms.items())), prices)
+    for row_id in range(30, 90):
+        forms[row_id] = form(chance, prices, cash=False)
+        index.update(row_id, forms[row_id])
+    for _ in range(20):
+        assert agrees(index.tick(prices), forms, prices)
+
+    assert len(index._changed) <= 10
+
+
+class Lax(DistanceIndex):
+    """Takes levels anew when prices have moved three times as far as it may."""
+
+    def __init__(self, forms: dict[int, Form], prices: np.ndarray) -> None:
+        super().__init__(compiled(list(forms.items())), prices)
+        self._limits *= 3
+
+
+def test_a_lax_index_misses() -> None:
+    """The comparison can fail: an index that looks too late misses accounts in a crash."""
+    missed = 0
+    for seed in range(5):
+        chance = np.random.default_rng(seed)
+        prices = first_prices(chance)
+        forms = book(chance, prices, 200)
+        index = Lax(forms, prices)
+        for now in walk(chance, prices, "crash", 60):
+            missed += not agrees(index.tick(now), forms, now)
+
+    assert missed > 0
+
+
+def test_a_noisy_asset_leaves_other_blocks_alone() -> None:
+    """Blocks that do not hold an asset are not taken anew when it jumps."""
+    prices = np.ones(3)
+    forms = {1: Form(((CASH, 1.0), (1, -0.5))), 2: Form(((CASH, 1.0), (2, -0.5))), 3: Form(((CASH, 2.0), (1, -0.5)))}
+    index = DistanceIndex(compiled(list(forms.items())), prices)
+    anchors = index._anchors.copy()
+    index.tick(np.array([1.0, 1.0, 1.5]))
+
+    assert [bool((index._anchors[:, block] != anchors[:, block]).any()) for block in range(2)] == [False, True]
+
+
+def test_the_nearest_come_first() -> None:
+    """The operator sees who is nearest, with the share by which prices may still move apart."""
+    prices = np.ones(2)
+    forms = {each: Form(((CASH, 1 + each / 100), (1, -1.0)), 0.0) for each in (5, 1, 3)}
+    index = DistanceIndex(compiled(list(forms.items())), prices)
+    index.update(5, None)
+    index.update(9, Form(((CASH, 0.99), (1, -1.0)), 0.0))
+
+    nearest = index.nearest(prices, 2)
+    assert [row_id for row_id, _ in nearest] == [9, 1]
+    assert [each for _, each in nearest] == pytest.approx(np.log([0.99, 1.01]))
+
+
+@pytest.mark.parametrize("price", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_price_must_be_a_price(price: float) -> None:
+    """Who has no price is unknown, and nothing is screened by it."""
+    index = DistanceIndex(compiled([(1, Form(((CASH, 1.0), (1, -0.5))))]), np.ones(2))
+
+    with pytest.raises(InvariantBroken, match="is not positive and finite"):
+        index.tick(np.array([1.0, price]))
+
+
+def test_an_empty_book_finds_nobody() -> None:
+    """Before the first account there is nobody to find."""
+    index = DistanceIndex(compiled([]), np.ones(FACTORS))
+    index.update(4, Form(((1, -1.0),)))
+
+    assert index.tick(np.ones(FACTORS) * 1.0).tolist() == [4]
