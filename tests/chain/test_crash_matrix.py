@@ -23,6 +23,7 @@ pytestmark = pytest.mark.chain
 
 RECORDS = [
     "RunStarted",
+    "BlocksBackfilled",
     "BlockApplied:4",
     "BlockReverted",
     "BlockFinalized:3",
@@ -40,7 +41,9 @@ RECORDS = [
     "HealthChanged",
     "LiquidationObserved",
 ]
-"""The facts of a young chain (it is not back-filled) and the decisions, each with which one of its kind it is."""
+"""The facts of a young chain and the decisions, each with which one of its kind it is."""
+OLD_CHAIN_BLOCKS = 300
+"""So many blocks behind, a keeper catches up by ranges."""
 WRITINGS = ["commit", "commit:7", "commit:30", "snapshot", "snapshot:3", "mark", "mark:2", "send", "send:2", "send:4"]
 TELLING = [
     pytest.param("before-append:AttemptPrepared:2", marks=pytest.mark.fault(1)),
@@ -76,6 +79,8 @@ async def survives(failpoint: str, folder: Path) -> None:
         first_block = await market.height() + 1
         fall = Fall(market)
         dropping = "IntentDropped" in failpoint
+        if "BlocksBackfilled" in failpoint:
+            await market.rpc.call("anvil_mine", hex(OLD_CHAIN_BLOCKS), answer=object)
         async with estimates_that_revert(market) if dropping else nullcontext():
             killed = await run_until_killed(market, failpoint, fall)
             assert await killed.exit_code() == -signal.SIGKILL
