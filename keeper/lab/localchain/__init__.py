@@ -1,4 +1,4 @@
-"""A real local chain: a node process, the published Aave v3 contracts, seeded borrowers and a seeded price crash.
+"""A real local chain: a node process, protocols as published, seeded actors and a seeded price crash.
 
 Nothing here imitates a protocol. The node is anvil, the market is the published bytecode, the price feed is compiled
 when it is needed; what the keeper meets in `keeper demo` and in the chain tests is what it meets in production.

@@ -1,4 +1,4 @@
-"""Load the published Hardhat artifacts of ``@aave/core-v3`` and link their libraries.
+"""Load the published Hardhat artifacts of a protocol's npm package and link their libraries.
 
 Placeholders of unlinked libraries (``__$...$__``) are not hexadecimal, so a contract is linked before anything else
 sees its bytecode. The artifact names each place by **byte** offset and length.
@@ -58,9 +58,10 @@ class Artifact(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
-    """The artifacts of one npm package, found by contract name."""
+    """The artifacts of one npm package, found by contract name; by default Aave's."""
 
     node_modules: Path
+    package: Path = CORE_PACKAGE
 
     def load(self, name: str) -> Artifact:
         """Return the artifact of a contract.
@@ -68,9 +69,9 @@ class Artifacts:
         Raises:
             ConfigError: the package is not installed or has no such contract.
         """
-        path = _index(self.node_modules / CORE_PACKAGE / "artifacts" / "contracts").get(name)
+        path = _index(self.node_modules / self.package / "artifacts" / "contracts").get(name)
         if path is None:
-            raise ConfigError(f"{CORE_PACKAGE} {name}", f"no artifact in {self.node_modules}", "run `make setup`")
+            raise ConfigError(f"{self.package} {name}", f"no artifact in {self.node_modules}", "run `make setup`")
         return msgspec.json.decode(path.read_bytes(), type=Artifact)
 
     def abi(self, name: str) -> list[dict[str, object]]:
@@ -82,7 +83,7 @@ class Artifacts:
         return self.load(name).abi
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _index(folder: Path) -> dict[str, Path]:
     """Map contract name to artifact file, by the name of the file."""
     return {path.stem: path for path in sorted(folder.rglob("*.json")) if not path.name.endswith(".dbg.json")}
