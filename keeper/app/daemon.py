@@ -45,7 +45,7 @@ from keeper.journal.protocol import Journal
 from keeper.journal.recorder import JournalRecorder, Settled
 from keeper.journal.restore import Restored
 from keeper.journal.steps import Step
-from keeper.journal.urls import open_journal
+from keeper.journal.urls import has_journal, open_journal
 from keeper.observe.http import serving, web_app
 from keeper.observe.lines import summary
 from keeper.observe.metrics import Metrics
@@ -125,6 +125,8 @@ async def _restored(
         chain_settings = settings.chains[spec.name]
         pools[spec.name] = await stack.enter_async_context(provider_pool(spec, chain_settings, clock, metrics))
         await check_code(pools[spec.name], spec, config)
+    if not has_journal(settings.journal.url):
+        await asyncio.wrap_future(keys.signers)  # none is made for a run that cannot begin
     journal = open_journal(settings.journal.url, [spec.chain_id for spec in config.chains], step)
     stack.callback(journal.close)
     state = restored(journal, clock)

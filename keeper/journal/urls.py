@@ -33,6 +33,15 @@ def open_journal(url: str, chain_ids: Sequence[int], step: Step = unwatched) -> 
     return SqliteJournal(journal_path(url), chain_ids, step=step)
 
 
+def has_journal(url: str) -> bool:
+    """Tell whether there is a journal to open; otherwise :func:`open_journal` makes one.
+
+    Raises:
+        ConfigError: as :func:`open_journal`.
+    """
+    return url != _MEMORY and journal_path(url).exists()
+
+
 def open_reader(url: str) -> JournalReader:
     """Open an existing journal for reading, whether or not a daemon writes it.
 

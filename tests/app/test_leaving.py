@@ -100,14 +100,17 @@ async def test_a_start_can_be_left_at_any_time(market: Market, phase: Phase) -> 
 @pytest.mark.fault(19)
 async def test_a_start_can_be_left_while_a_keystore_is_opened(market: Market) -> None:
     """SIGTERM does not wait for a password to be tried, which takes a second of a thread; the next one starts."""
-    keystore = market.folder / "main.json"
+    keystore, lock = market.folder / "main.json", market.folder / "journal.db.lock"
+    async with started(market.keeper("--live")) as keeper:
+        await keeper.until_answer("/readyz", HTTPStatus.OK)
+        assert await keeper.leave() == 0
     cheap = keystore.read_bytes()
     keystore.unlink()
     import_keystore(keystore, market.scene.liquidator.key.hex(), PASSWORD)
     async with started(market.keeper("--live")) as keeper:
 
         async def journal_is_open() -> bool:
-            return market.journal.exists()
+            return lock.read_text(encoding="utf-8").strip() == str(keeper.pid)
 
         await keeper.until(journal_is_open)
         code, errors, begun = await keeper.leave(), keeper.errors, keeper.event("started")
