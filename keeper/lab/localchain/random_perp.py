@@ -42,6 +42,9 @@ WAD = 10**18
 TRADE_GAS = 3_500_000
 ACTORS_MAX = 3
 TICK_SPACING = 200
+YOUNG_SECONDS = 1_000
+"""Longer than funding averages over: while a market is younger, it averages over its age."""
+
 ZERO_WORD = b"\0" * 32
 OPEN = "openPosition((address,bool,bool,uint256,uint256,uint256,uint160,bytes32))"
 CLOSE = "closePosition((address,uint160,uint256,uint256,bytes32))"
@@ -145,9 +148,10 @@ class RandomPerp:
         ]
         await submit(self._rpc, deposits)
         for market in self._exchange.markets:
-            await submit(self._rpc, [self._add_liquidity(self._maker, market, 10_000_000)[1]])
+            first = self._open(self._arbitrageur, market, False, WAD)[1]
+            await submit(self._rpc, [self._add_liquidity(self._maker, market, 10_000_000)[1], first])
         head = await self._rpc.call("eth_getBlockByNumber", "latest", False, answer=Head)
-        self._timestamp = int(head.timestamp, 16)
+        self._timestamp = int(head.timestamp, 16) + YOUNG_SECONDS
 
     def _purse(self, owner: str) -> list[Call]:
         exchange = self._exchange

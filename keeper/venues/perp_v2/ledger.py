@@ -1,0 +1,234 @@
+"""The ledger of one Perpetual Protocol v2 deployment: every taker's margin, exact at the block's timestamp.
+
+It is folded, undone and dumped as :class:`keeper.core.venue.Ledger` wants it, and answers what that asks of margins
+and audits. What it cannot answer are ``pairs`` and ``preview``: they speak of a debt repaid for collateral, and here a
+position is taken over. :meth:`PerpLedger.foretell` says that in this protocol's own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from keeper.core.errors import JournalDamaged, NodeMalformed
+from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
+from keeper.core.ids import ADDRESS_LENGTH, Address
+from keeper.core.units import BaseAmount, Wad
+from keeper.core.venue import AccountMargin, AuditFinding, Call, Epoch, Health, Status
+from keeper.venues.perp_v2 import calls, liquidation
+from keeper.venues.perp_v2.codec import DECODERS, decode
+from keeper.venues.perp_v2.events import Change, PoolAdded, PositionLiquidated
+from keeper.venues.perp_v2.fold import Fold, takers
+from keeper.venues.perp_v2.liquidation import Foretold, Parties, Refused
+from keeper.venues.perp_v2.margin import Figures, account_of, figures_of, is_liquidatable
+from keeper.venues.perp_v2.market import Now, Unknown, now_of
+from keeper.venues.perp_v2.math import WAD, divide, from_settlement
+from keeper.venues.perp_v2.reads import WORD, address_word, fold_reads, requests
+from keeper.venues.perp_v2.state import ONLY_ROW, BlockRow, PerpContracts, State
+
+DUMP_HEADER = b"perp_v2/1\n"
+BASE_DECIMALS = 8
+HAS_ORDERS = "CH_CLWTISO"
+
+
+class PerpLedger:
+    """Takers' accounts of one deployment. ``contracts`` are told: no event names them."""
+
+    protocol = "perp_v2"
+
+    def __init__(self, name: str, contracts: PerpContracts) -> None:
+        self.name = name
+        self.topics = tuple(sorted(DECODERS))
+        self._contracts = contracts
+        self._decimals = contracts.settlement_decimals
+        self._state = State()
+        self._fold = Fold(self._state, contracts)
+        self._now: Now | Unknown | None = None
+
+    # What ingestion asks.
+
+    def watched(self) -> tuple[Address, ...]:
+        """The deployment's contracts, every market's base token and pool."""
+        found = self._own()
+        for base, market in self._state.listed():
+            found |= {base, market.pool}
+        return tuple(sorted(found))
+
+    def _own(self) -> set[Address]:
+        contracts = self._contracts
+        return {
+            *(contracts.clearing_house, contracts.account_balance, contracts.exchange, contracts.vault),
+            *(contracts.config, contracts.collateral_manager, contracts.registry),
+        }
+
+    def discover(self, logs: Iterable[RawLog]) -> tuple[Address, ...]:
+        """Return the base tokens and pools that these logs list.
+
+        Raises:
+            NodeMalformed: a log of a watched contract is not what its event promises.
+        """
+        listed = [change for change in self._changes(logs) if isinstance(change, PoolAdded)]
+        return tuple(sorted({address for change in listed for address in (change.base, change.pool)}))
+
+    def reads(self, logs: Iterable[RawLog]) -> tuple[ReadRequest, ...]:
+        """Return the view calls needed at the end of a block that has these logs."""
+        return requests(self._state, self._contracts, self._changes(logs))
+
+    def _changes(self, logs: Iterable[RawLog]) -> list[Change]:
+        decoded = ((log, self._decode(log)) for log in logs)
+        listing = self._contracts.registry
+        return [
+            change
+            for log, change in decoded
+            if change is not None and (log.address == listing or not isinstance(change, PoolAdded))
+        ]
+
+    def _decode(self, log: RawLog) -> Change | None:
+        """Decode a log that may be ours; one that does not decode is nobody's unless it is ours."""
+        try:
+            return decode(log)
+        except NodeMalformed:
+            if log.address in self.watched():
+                raise
+            return None
+
+    # Folding.
+
+    def begin_block(self, header: BlockHeader | BackfilledBlock) -> None:
+        """Start a block; changes from here on belong to it."""
+        self._state.tables.begin_block(header.number)
+        self._state.block.set(ONLY_ROW, BlockRow(header.number, header.timestamp))
+        self._now = None
+
+    def apply_log(self, log: RawLog) -> PositionLiquidated | None:
+        """Fold one log; a liquidation is returned.
+
+        Raises:
+            NodeMalformed: the log is not what its event promises (refused before by :meth:`discover`).
+        """
+        change = self._decode(log)
+        if change is None:
+            return None
+        self._now = None
+        if isinstance(change, PositionLiquidated):
+            return change if log.address == self._contracts.clearing_house else None
+        self._fold.apply(log, change)
+        return None
+
+    def apply_reads(self, reads: Sequence[ContractRead]) -> None:
+        """Fold the block's reads; those of other venues are ignored."""
+        fold_reads(self._state, self._contracts, reads)
+        self._now = None
+
+    def undo_block(self, number: int) -> None:
+        """Take back the newest block when it is ``number``; nothing when it is older."""
+        if self._state.tables.undo_block(number):
+            self._forget_derived()
+
+    def forget_undo(self, number: int) -> None:
+        """Blocks up to ``number`` are final."""
+        self._state.tables.forget_undo(number)
+
+    def _forget_derived(self) -> None:
+        self._fold.forget_derived()
+        self._now = None
+
+    # Looking.
+
+    def accounts(self) -> tuple[Address, ...]:
+        """Everyone with a position, sorted."""
+        return tuple(takers(self._state))
+
+    def figures(self, account: Address) -> Figures | Unknown:
+        """Return the account's figures as the contracts compute them, or why they are not known."""
+        now = self._at_block()
+        if isinstance(now, Unknown):
+            return now
+        held = account_of(self._state, self._contracts, account)
+        return held if isinstance(held, Unknown) else figures_of(now, held, self._decimals)
+
+    def margin(self, account: Address) -> AccountMargin:
+        """Return the account's margin at the current block's timestamp.
+
+        ``health_wad`` is account value over requirement; ``collateral_base`` and ``debt_base`` are account value
+        (nothing when it is negative) and requirement, 1e-8 of the settlement token.
+        """
+        figures = self.figures(account)
+        epoch = Epoch(*self._state.epoch(account))
+        if isinstance(figures, Unknown):
+            unknown = Health(Status.UNKNOWN, figures.reason)
+            return AccountMargin(self.name, account, epoch, unknown, None, BaseAmount(0), BaseAmount(0))
+        status = Status.LIQUIDATABLE if is_liquidatable(figures, self._decimals) else Status.HEALTHY
+        value, need = from_settlement(figures.account_value, self._decimals), figures.requirement
+        ratio = Wad(divide(value * WAD, need)) if need else None
+        worth, wanted = (BaseAmount(max(each, 0) * 10**BASE_DECIMALS // WAD) for each in (value, need))
+        return AccountMargin(self.name, account, epoch, Health(status), ratio, worth, wanted)
+
+    def _at_block(self) -> Now | Unknown:
+        if self._now is None:
+            self._now = now_of(self._state)
+        return self._now
+
+    def foretell(self, trader: Address, base: Address, size: int, liquidator: Address) -> Foretold | Refused | Unknown:
+        """Return what ``liquidate`` would do at the block's timestamp, sent by this liquidator.
+
+        ``size`` is signed as the position, 1e-18; 0 asks for the most.
+        """
+        now, contracts = self._at_block(), self._contracts
+        if isinstance(now, Unknown):
+            return now
+        if any(key[ADDRESS_LENGTH:] == trader for key in self._state.liquidity.rows):
+            return Refused(HAS_ORDERS)
+        held = [account_of(self._state, contracts, one) for one in (trader, liquidator, contracts.insurance_fund)]
+        known = [each for each in held if not isinstance(each, Unknown)]
+        if len(known) < len(held):
+            return next(each for each in held if isinstance(each, Unknown))
+        return liquidation.foretell(now, Parties(*known), base, size, self._decimals)
+
+    # Auditing.
+
+    def audit_reads(self, accounts: Sequence[Address]) -> tuple[ReadRequest, ...]:
+        """Return a call of ``getAccountValue`` for each account."""
+        house = self._contracts.clearing_house
+        return tuple(ReadRequest(house, calls.ACCOUNT_VALUE + address_word(account)) for account in accounts)
+
+    def audit_findings(self, reads: Sequence[ContractRead]) -> tuple[AuditFinding, ...]:
+        """Compare the clearing house's account values with ours; a side without a figure leaves the account out."""
+        found: list[AuditFinding] = []
+        for read in reads:
+            output = read.output
+            ours = read.target == self._contracts.clearing_house and read.calldata.startswith(calls.ACCOUNT_VALUE)
+            if not ours or output is None or len(output) != WORD:
+                continue
+            account = Address(read.calldata[-ADDRESS_LENGTH:])
+            figures = self.figures(account)
+            if not isinstance(figures, Unknown):
+                value = from_settlement(figures.account_value, self._decimals)
+                found.append(AuditFinding(account, str(value), str(int.from_bytes(output, "big", signed=True))))
+        return tuple(found)
+
+    # Acting.
+
+    def liquidation_call(self, trader: Address, base: Address, size: int) -> Call:
+        """Return the transaction that takes over a size of a position; 0 for the most."""
+        return calls.liquidation_call(self._contracts.clearing_house, trader, base, size)
+
+    def revert_name(self, data: bytes) -> str:
+        """Return the contract's name for revert data."""
+        return calls.revert_name(data)
+
+    # Keeping.
+
+    def dump(self) -> bytes:
+        """Return the whole state, undo included, in one canonical encoding."""
+        return DUMP_HEADER + self._state.tables.dump()
+
+    def load(self, state: bytes) -> None:
+        """Replace the state by a dump.
+
+        Raises:
+            JournalDamaged: the bytes are not a dump of this ledger version.
+        """
+        if not state.startswith(DUMP_HEADER):
+            raise JournalDamaged(f"state of {self.name}", "another ledger version wrote it", "delete the snapshot")
+        self._state.tables.load(state[len(DUMP_HEADER) :])
+        self._forget_derived()

@@ -1,0 +1,182 @@
+"""What events cannot tell, asked by view calls at the end of a block and folded from their answers.
+
+Once: the configuration (its first values and the margin ratios have no event), a new pool's price and tick, the
+decimals of a collateral. At every block: each market's index price over the intervals that are averaged, its mark
+price, each collateral's price, and what the insurance fund holds. The mark price follows from the rest; it is asked
+because the contract's own view reverts where an average reaches further back than a pool or a feed remembers, and
+what the contract cannot value is not known to us either.
+
+Answers are matched by contract and calldata, never by position: the ledger that asked may lag behind the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from eth_utils.crypto import keccak
+from msgspec.structs import replace
+
+from keeper.core.facts import ContractRead, ReadRequest
+from keeper.core.ids import Address
+from keeper.core.units import BigInt
+from keeper.venues.perp_v2.averages import begun
+from keeper.venues.perp_v2.events import Change, CollateralAdded, PoolAdded
+from keeper.venues.perp_v2.math import TICK_MAX
+from keeper.venues.perp_v2.state import ONLY_ROW, Config, PerpContracts, ReadRow, State, index_key
+
+WORD = 32
+COLLATERAL_TWAP_SECONDS = 900
+COUNT_LIMIT = 1 << 32
+
+
+def selector_of(signature: str) -> bytes:
+    """Return the four bytes that call a function."""
+    return bytes(keccak(text=signature)[:4])
+
+
+MARK_CONFIG = selector_of("getMarkPriceConfig()")
+CONFIG_VIEWS = {
+    "im": selector_of("getImRatio()"),
+    "mm": selector_of("getMmRatio()"),
+    "penalty": selector_of("getLiquidationPenaltyRatio()"),
+    "funding_max": selector_of("getMaxFundingRate()"),
+    "twap": selector_of("getTwapInterval()"),
+}
+SLOT0 = selector_of("slot0()")
+SLOT0_WORDS = 7
+INDEX_PRICE = selector_of("getIndexPrice(uint256)")
+MARK_PRICE = selector_of("getMarkPrice(address)")
+COLLATERAL_PRICE = selector_of("getPrice(address,uint256)")
+PRICE_DECIMALS = selector_of("getPriceFeedDecimals(address)")
+DECIMALS = selector_of("decimals()")
+BALANCE_OF = selector_of("balanceOf(address)")
+
+
+def address_word(address: Address) -> bytes:
+    """Return an address as an argument."""
+    return bytes(WORD - len(address)) + address
+
+
+def number_word(value: int) -> bytes:
+    """Return an unsigned integer as an argument."""
+    return value.to_bytes(WORD, "big")
+
+
+def requests(state: State, contracts: PerpContracts, changes: Sequence[Change]) -> tuple[ReadRequest, ...]:
+    """Return the calls needed at the end of a block that makes these changes to (or after) this state."""
+    pools = {base: market.pool for base, market in state.listed()}
+    pools |= {change.base: change.pool for change in changes if isinstance(change, PoolAdded)}
+    tokens = {Address(token) for token in state.collaterals.rows}
+    tokens |= {change.token for change in changes if isinstance(change, CollateralAdded)}
+    needed = [*_of_config(state, contracts), *_of_collaterals(state, contracts, sorted(tokens))]
+    for base, pool in sorted(pools.items()):
+        needed += _of_market(state, contracts, base, pool)
+    needed.append(ReadRequest(contracts.settlement, BALANCE_OF + address_word(contracts.insurance_fund)))
+    return tuple(needed)
+
+
+def _of_config(state: State, contracts: PerpContracts) -> Iterable[ReadRequest]:
+    if state.figures is None:
+        yield from (ReadRequest(contracts.config, view) for view in (*CONFIG_VIEWS.values(), MARK_CONFIG))
+
+
+def _of_collaterals(state: State, contracts: PerpContracts, tokens: Iterable[Address]) -> Iterable[ReadRequest]:
+    for token in tokens:
+        row = state.collaterals.get(token)
+        if row is None or row.decimals is None or row.price_decimals is None:
+            yield ReadRequest(token, DECIMALS)
+            yield ReadRequest(contracts.collateral_manager, PRICE_DECIMALS + address_word(token))
+        yield ReadRequest(contracts.collateral_manager, _price_call(token))
+
+
+def _price_call(token: Address) -> bytes:
+    return COLLATERAL_PRICE + address_word(token) + number_word(COLLATERAL_TWAP_SECONDS)
+
+
+def _of_market(state: State, contracts: PerpContracts, base: Address, pool: Address) -> Iterable[ReadRequest]:
+    if base not in state.ticks.rows:
+        yield ReadRequest(pool, SLOT0)
+    config = state.figures
+    for interval in () if config is None else sorted({0, config.premium, config.twap}):
+        yield ReadRequest(base, INDEX_PRICE + number_word(interval))
+    yield ReadRequest(contracts.account_balance, MARK_PRICE + address_word(base))
+
+
+def fold_reads(state: State, contracts: PerpContracts, reads: Sequence[ContractRead]) -> None:
+    """Fold the answers that are about this deployment; the others are ignored."""
+    answers = {(read.target, read.calldata): read for read in reads}
+    _fold_config(state, contracts, answers)
+    for base, market in state.listed():
+        _fold_pool(state, base, answers.get((market.pool, SLOT0)))
+        mark = answers.get((contracts.account_balance, MARK_PRICE + address_word(base)))
+        if mark is not None:
+            state.marks.set(base, _row(state, mark, "the mark price"))
+    for read in reads:
+        if read.target in state.markets.rows and read.calldata[:4] == INDEX_PRICE:
+            interval = int.from_bytes(read.calldata[4:], "big")
+            state.indexes.set(index_key(read.target, interval), _row(state, read, "the index price"))
+    _fold_collaterals(state, contracts, answers)
+    wallet = answers.get((contracts.settlement, BALANCE_OF + address_word(contracts.insurance_fund)))
+    if wallet is not None:
+        state.wallet.set(ONLY_ROW, _row(state, wallet, "the insurance fund's balance"))
+
+
+Answers = dict[tuple[Address, bytes], ContractRead]
+
+
+def _fold_config(state: State, contracts: PerpContracts, answers: Answers) -> None:
+    if state.figures is not None:
+        return
+    figures = {name: _small(answers.get((contracts.config, view))) for name, view in CONFIG_VIEWS.items()}
+    mark = answers.get((contracts.config, MARK_CONFIG))
+    words = _words(mark, 2)
+    if words is None or any(figure is None for figure in figures.values()) or max(words) >= COUNT_LIMIT:
+        return
+    if not figures["mm"]:  # deployed, and not initialized yet
+        return
+    known = {name: figure for name, figure in figures.items() if figure is not None}
+    state.config.set(ONLY_ROW, Config(**known, mark_twap=words[0], premium=words[1]))
+
+
+def _fold_pool(state: State, base: Address, read: ContractRead | None) -> None:
+    words = _words(read, SLOT0_WORDS)
+    market = state.markets[base]
+    if words is None or not words[0] or base in state.ticks.rows or market.doubt:
+        return
+    tick = words[1] - (1 << 256) if words[1] >> 255 else words[1]
+    if abs(tick) <= TICK_MAX:
+        state.ticks.set(base, begun(tick))
+        state.markets.set(base, replace(market, sqrt_price=BigInt(words[0])))
+
+
+def _fold_collaterals(state: State, contracts: PerpContracts, answers: Answers) -> None:
+    for key in sorted(state.collaterals.rows):
+        token = Address(key)
+        row = state.collaterals[token]
+        decimals = _small(answers.get((token, DECIMALS)))
+        digits = _small(answers.get((contracts.collateral_manager, PRICE_DECIMALS + address_word(token))))
+        if decimals is not None and digits is not None and max(decimals, digits) < WORD:
+            state.collaterals.set(token, replace(row, decimals=decimals, price_decimals=digits))
+        price = answers.get((contracts.collateral_manager, _price_call(token)))
+        if price is not None:
+            state.prices.set(token, _row(state, price, "the collateral's price"))
+
+
+def _row(state: State, read: ContractRead, thing: str) -> ReadRow:
+    words = _words(read, 1)
+    if words is None:
+        return ReadRow(None, state.now.number, f"{thing} answers {read.error or 'nothing readable'}")
+    return ReadRow(BigInt(words[0]), state.now.number)
+
+
+def _words(read: ContractRead | None, count: int) -> list[int] | None:
+    """Return the words that a view answered, ``None`` when it reverted, answered something else or was not asked."""
+    output = None if read is None else read.output
+    if output is None or len(output) != WORD * count:
+        return None
+    return [int.from_bytes(output[at : at + WORD], "big") for at in range(0, len(output), WORD)]
+
+
+def _small(read: ContractRead | None) -> int | None:
+    words = _words(read, 1)
+    return words[0] if words is not None and words[0] < COUNT_LIMIT else None

@@ -1,0 +1,177 @@
+"""What the ledger remembers: the rows and the tables they stand in.
+
+A pool's ticks are kept as checkpoints of their integral over time, as the pool keeps them for itself, back to the
+longest interval that anything is averaged over.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from keeper.core.ids import ADDRESS_LENGTH, Address
+from keeper.core.units import BigInt
+from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
+
+ONLY_ROW = b"\0"
+INTERVAL_LENGTH = 4
+_EPOCH_SHIFT = 32
+
+
+class PerpContracts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The contracts of a deployment. None of them names another in an event, so they have to be told."""
+
+    clearing_house: Address
+    account_balance: Address
+    exchange: Address
+    vault: Address
+    config: Address
+    collateral_manager: Address
+    registry: Address
+    insurance_fund: Address
+    settlement: Address
+    settlement_decimals: int
+
+
+class BlockRow(msgspec.Struct, frozen=True, array_like=True):
+    """The block the state stands at; ``timestamp`` in seconds."""
+
+    number: int
+    timestamp: int
+
+
+class Config(msgspec.Struct, frozen=True, array_like=True):
+    """The configuration: ratios 1e-6, intervals in seconds."""
+
+    im: int
+    mm: int
+    penalty: int
+    funding_max: int
+    twap: int
+    mark_twap: int
+    premium: int
+
+
+class Market(msgspec.Struct, frozen=True, array_like=True):
+    """A listed market.
+
+    Attributes:
+        pool: Its pool.
+        status: 0 open, else paused or closed.
+        sqrt_price: The pool's price now, 2^-96; ``None`` before it was read.
+        first_trade: Seconds; 0 before the first.
+        settled: When funding was last brought up to date, seconds; 0 before the first time.
+        growth: The funding growth as it stood then, 2^-96.
+        doubt: Why it is not followed.
+    """
+
+    pool: Address
+    status: int = 0
+    sqrt_price: BigInt | None = None
+    first_trade: int = 0
+    settled: int = 0
+    growth: BigInt = BigInt(0)
+    doubt: str = ""
+
+
+class Checkpoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The integral of a pool's tick over time up to ``timestamp`` (seconds), and the tick from there on."""
+
+    timestamp: int
+    integral: int
+    tick: int
+
+
+class Ticks(msgspec.Struct, frozen=True, array_like=True):
+    """A pool's checkpoints, oldest first."""
+
+    points: tuple[Checkpoint, ...]
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """A taker's position, 1e-18, and the funding growth it was last settled at, 2^-96."""
+
+    size: BigInt = BigInt(0)
+    open_notional: BigInt = BigInt(0)
+    growth: BigInt = BigInt(0)
+
+
+class Amount(msgspec.Struct, frozen=True, array_like=True):
+    """A signed amount."""
+
+    value: BigInt
+
+
+class Collateral(msgspec.Struct, frozen=True, array_like=True):
+    """A collateral: ``ratio`` 1e-6; decimals of the token and of its price, ``None`` before they were read."""
+
+    ratio: int
+    decimals: int | None = None
+    price_decimals: int | None = None
+
+
+class ReadRow(msgspec.Struct, frozen=True, array_like=True):
+    """What a view answered at block ``at``: ``value`` is ``None`` when it reverted, and ``reason`` says why."""
+
+    value: BigInt | None
+    at: int
+    reason: str = ""
+
+
+class State:
+    """The tables. Keys are addresses, joined: base and account, token and account."""
+
+    def __init__(self) -> None:
+        tables = self.tables = Tables()
+        one, two = ADDRESS_LENGTH, 2 * ADDRESS_LENGTH
+        self.block = tables.table("block", 1, StructColumn(BlockRow))
+        self.config = tables.table("config", 1, StructColumn(Config))
+        self.markets = tables.table("markets", one, StructColumn(Market))
+        self.ticks = tables.table("ticks", one, StructColumn(Ticks))
+        self.collaterals = tables.table("collaterals", one, StructColumn(Collateral))
+        self.indexes = tables.table("indexes", one + INTERVAL_LENGTH, StructColumn(ReadRow))
+        self.marks = tables.table("marks", one, StructColumn(ReadRow))
+        self.prices = tables.table("prices", one, StructColumn(ReadRow))
+        self.wallet = tables.table("wallet", 1, StructColumn(ReadRow))
+        self.positions = tables.table("positions", two, StructColumn(Position))
+        self.liquidity = tables.table("liquidity", two, StructColumn(Amount))
+        self.balances = tables.table("balances", two, StructColumn(Amount))
+        self.owed = tables.table("owed", one, StructColumn(Amount))
+        self.epochs = tables.table("epochs", one, UnsignedColumn(12))
+
+    @property
+    def now(self) -> BlockRow:
+        """The block the state stands at."""
+        return self.block.get(ONLY_ROW) or BlockRow(-1, 0)
+
+    @property
+    def figures(self) -> Config | None:
+        """The configuration, ``None`` before it was read."""
+        return self.config.get(ONLY_ROW)
+
+    def listed(self) -> list[tuple[Address, Market]]:
+        """Base tokens and markets, sorted."""
+        return [(Address(base), self.markets[base]) for base in sorted(self.markets.rows)]
+
+    def balance(self, token: Address, account: Address) -> int:
+        """An account's deposit of a token, base units; negative for a debt."""
+        row = self.balances.get(token + account)
+        return 0 if row is None else int(row.value)
+
+    def owed_to(self, account: Address) -> int:
+        """An account's realized profit that was not settled yet, 1e-18."""
+        row = self.owed.get(account)
+        return 0 if row is None else int(row.value)
+
+    def mark_epoch(self, account: Address, log_index: int) -> None:
+        """Remember that this log of the current block changed an account."""
+        self.epochs.set(account, self.now.number << _EPOCH_SHIFT | log_index)
+
+    def epoch(self, account: Address) -> tuple[int, int]:
+        """Return block number and log index of the last change of an account; zeros for none."""
+        packed = self.epochs.get(account) or 0
+        return packed >> _EPOCH_SHIFT, packed & (1 << _EPOCH_SHIFT) - 1
+
+
+def index_key(base: Address, interval: int) -> bytes:
+    """Return the key of a market's index price, averaged over an interval (seconds)."""
+    return base + interval.to_bytes(INTERVAL_LENGTH, "big")

@@ -1,0 +1,54 @@
+"""Feed a ledger of Perpetual Protocol v2 as :mod:`tests.chain.aave_feed` feeds one of Aave."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from keeper.core.ids import parse_address
+from keeper.lab.localchain.perp import SETTLEMENT_DECIMALS, PerpExchange
+from keeper.lab.localchain.rpc import LabRpc
+from keeper.venues.aave_v3.ledger import AaveLedger
+from keeper.venues.perp_v2.events import PositionLiquidated
+from keeper.venues.perp_v2.ledger import PerpLedger
+from keeper.venues.perp_v2.state import PerpContracts
+from tests.chain.aave_feed import FedBlock, Feed
+
+
+def open_perp(exchange: PerpExchange) -> PerpLedger:
+    """Return an empty ledger of a local deployment."""
+    names = set(PerpContracts.__struct_fields__) - {"settlement_decimals"}
+    addresses = {name: parse_address(getattr(exchange, name)) for name in names}
+    return PerpLedger("perp", PerpContracts(**addresses, settlement_decimals=SETTLEMENT_DECIMALS))
+
+
+class PerpFeed:
+    """One ledger and the blocks it was fed. What a feed asks of a ledger, folding and undoing, both ledgers have."""
+
+    def __init__(self, rpc: LabRpc, ledger: PerpLedger) -> None:
+        self._feed = Feed(rpc, cast("AaveLedger", ledger))
+
+    @property
+    def ledger(self) -> PerpLedger:
+        """The ledger that is fed."""
+        return cast("PerpLedger", self._feed.ledger)
+
+    @ledger.setter
+    def ledger(self, ledger: PerpLedger) -> None:
+        self._feed.ledger = cast("AaveLedger", ledger)
+
+    @property
+    def seen(self) -> list[PositionLiquidated]:
+        """The liquidations that went by."""
+        return cast("list[PositionLiquidated]", self._feed.seen)
+
+    async def up_to(self, number: int) -> None:
+        """Feed every block up to and including ``number``."""
+        await self._feed.up_to(number)
+
+    def undo(self) -> FedBlock:
+        """Take back the newest block and return it."""
+        return self._feed.undo()
+
+    def apply(self, block: FedBlock) -> None:
+        """Fold a block."""
+        self._feed.apply(block)
