@@ -118,13 +118,11 @@ async def _restored(
     """Reach the nodes, then load the journal; ``stack`` closes both."""
     step = failpoint_step(os.environ)
     config = run_config(settings, live=live, signers=keys.addresses)
-    clock = SystemClock()
-    metrics = Metrics(CollectorRegistry())
-    pools = {}
+    clock, metrics, pools = SystemClock(), Metrics(CollectorRegistry()), {}
     for spec in config.chains:
-        chain_settings = settings.chains[spec.name]
-        pools[spec.name] = await stack.enter_async_context(provider_pool(spec, chain_settings, clock, metrics))
-        await check_code(pools[spec.name], spec, config)
+        chosen = provider_pool(spec, settings.chains[spec.name], clock, metrics)
+        pool = pools[spec.name] = await stack.enter_async_context(chosen)
+        await check_code(pool, spec, config)
     if not has_journal(settings.journal.url):
         await asyncio.wrap_future(keys.signers)  # none is made for a run that cannot begin
     journal = open_journal(settings.journal.url, [spec.chain_id for spec in config.chains], step)
