@@ -7,7 +7,6 @@ from keeper.core.venue import Call
 from keeper.venues.perp_v2.reads import WORD, address_word, selector_of
 
 LIQUIDATE = selector_of("liquidate(address,address,int256)")
-ACCOUNT_VALUE = selector_of("getAccountValue(address)")
 ERROR_STRING = selector_of("Error(string)")
 
 

@@ -219,5 +219,5 @@ class Fold:
 
 
 def takers(state: State) -> list[Address]:
-    """Return everyone with a position, sorted."""
+    """Return everyone with a position of their own, sorted."""
     return sorted({Address(key[ADDRESS_LENGTH:]) for key in state.positions.rows})

@@ -19,10 +19,10 @@ from keeper.venues.perp_v2.codec import DECODERS, decode
 from keeper.venues.perp_v2.events import Change, PoolAdded, PositionLiquidated
 from keeper.venues.perp_v2.fold import Fold, takers
 from keeper.venues.perp_v2.liquidation import Foretold, Parties, Refused
-from keeper.venues.perp_v2.margin import Figures, account_of, figures_of, is_liquidatable
+from keeper.venues.perp_v2.margin import MAKER, Figures, account_of, figures_of
 from keeper.venues.perp_v2.market import Now, Unknown, now_of
 from keeper.venues.perp_v2.math import WAD, divide, from_settlement
-from keeper.venues.perp_v2.reads import WORD, address_word, fold_reads, requests
+from keeper.venues.perp_v2.reads import ACCOUNT_VALUE, WORD, address_word, fold_reads, requests
 from keeper.venues.perp_v2.state import ONLY_ROW, BlockRow, PerpContracts, State
 
 DUMP_HEADER = b"perp_v2/1\n"
@@ -135,8 +135,8 @@ class PerpLedger:
     # Looking.
 
     def accounts(self) -> tuple[Address, ...]:
-        """Everyone with a position, sorted."""
-        return tuple(takers(self._state))
+        """Everyone with a position, or with liquidity that may become one, sorted."""
+        return tuple(sorted({*takers(self._state), *self._state.providers()}))
 
     def figures(self, account: Address) -> Figures | Unknown:
         """Return the account's figures as the contracts compute them, or why they are not known."""
@@ -152,16 +152,28 @@ class PerpLedger:
         ``health_wad`` is account value over requirement; ``collateral_base`` and ``debt_base`` are account value
         (nothing when it is negative) and requirement, 1e-8 of the settlement token.
         """
-        figures = self.figures(account)
+        known = self._value_and_requirement(account)
         epoch = Epoch(*self._state.epoch(account))
-        if isinstance(figures, Unknown):
-            unknown = Health(Status.UNKNOWN, figures.reason)
+        if isinstance(known, Unknown):
+            unknown = Health(Status.UNKNOWN, known.reason)
             return AccountMargin(self.name, account, epoch, unknown, None, BaseAmount(0), BaseAmount(0))
-        status = Status.LIQUIDATABLE if is_liquidatable(figures, self._decimals) else Status.HEALTHY
-        value, need = from_settlement(figures.account_value, self._decimals), figures.requirement
-        ratio = Wad(divide(value * WAD, need)) if need else None
+        value, need = known
+        health = Health(Status.LIQUIDATABLE if value < need else Status.HEALTHY)
+        ratio = Wad(divide(value * WAD, need)) if need > 0 else None
         worth, wanted = (BaseAmount(max(each, 0) * 10**BASE_DECIMALS // WAD) for each in (value, need))
-        return AccountMargin(self.name, account, epoch, Health(status), ratio, worth, wanted)
+        return AccountMargin(self.name, account, epoch, health, ratio, worth, wanted)
+
+    def _value_and_requirement(self, account: Address) -> tuple[int, int] | Unknown:
+        """Return both, 1e-18: our own figures of a taker, the contracts' of one that provides liquidity."""
+        figures = self.figures(account)
+        if not isinstance(figures, Unknown):
+            return from_settlement(figures.account_value, self._decimals), figures.requirement
+        maker = self._state.makers.get(account)
+        if figures.reason != MAKER or maker is None:
+            return figures
+        if maker.at != self._state.now.number or maker.value is None or maker.requirement is None:
+            return Unknown("the contracts gave no figures of it at this block")
+        return int(maker.value), int(maker.requirement)
 
     def _at_block(self) -> Now | Unknown:
         if self._now is None:
@@ -176,7 +188,7 @@ class PerpLedger:
         now, contracts = self._at_block(), self._contracts
         if isinstance(now, Unknown):
             return now
-        if any(key[ADDRESS_LENGTH:] == trader for key in self._state.liquidity.rows):
+        if trader in self._state.providers():
             return Refused(HAS_ORDERS)
         held = [account_of(self._state, contracts, one) for one in (trader, liquidator, contracts.insurance_fund)]
         known = [each for each in held if not isinstance(each, Unknown)]
@@ -189,14 +201,14 @@ class PerpLedger:
     def audit_reads(self, accounts: Sequence[Address]) -> tuple[ReadRequest, ...]:
         """Return a call of ``getAccountValue`` for each account."""
         house = self._contracts.clearing_house
-        return tuple(ReadRequest(house, calls.ACCOUNT_VALUE + address_word(account)) for account in accounts)
+        return tuple(ReadRequest(house, ACCOUNT_VALUE + address_word(account)) for account in accounts)
 
     def audit_findings(self, reads: Sequence[ContractRead]) -> tuple[AuditFinding, ...]:
         """Compare the clearing house's account values with ours; a side without a figure leaves the account out."""
         found: list[AuditFinding] = []
         for read in reads:
             output = read.output
-            ours = read.target == self._contracts.clearing_house and read.calldata.startswith(calls.ACCOUNT_VALUE)
+            ours = read.target == self._contracts.clearing_house and read.calldata.startswith(ACCOUNT_VALUE)
             if not ours or output is None or len(output) != WORD:
                 continue
             account = Address(read.calldata[-ADDRESS_LENGTH:])

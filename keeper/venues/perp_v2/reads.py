@@ -2,9 +2,11 @@
 
 Once: the configuration (its first values and the margin ratios have no event), a new pool's price and tick, the
 decimals of a collateral. At every block: each market's index price over the intervals that are averaged, its mark
-price, each collateral's price, and what the insurance fund holds. The mark price follows from the rest; it is asked
-because the contract's own view reverts where an average reaches further back than a pool or a feed remembers, and
-what the contract cannot value is not known to us either.
+price, each collateral's price, what the insurance fund holds, and value and requirement of everyone who provides
+liquidity: a maker's fees and funding are kept per tick and are in no event.
+
+The mark price follows from the rest. It is asked because the contract's own view reverts where an average reaches
+further back than a pool or a feed remembers, and what the contract cannot value is not known to us either.
 
 Answers are matched by contract and calldata, never by position: the ledger that asked may lag behind the block.
 """
@@ -20,9 +22,9 @@ from keeper.core.facts import ContractRead, ReadRequest
 from keeper.core.ids import Address
 from keeper.core.units import BigInt
 from keeper.venues.perp_v2.averages import begun
-from keeper.venues.perp_v2.events import Change, CollateralAdded, PoolAdded
+from keeper.venues.perp_v2.events import Change, CollateralAdded, LiquidityChanged, PoolAdded
 from keeper.venues.perp_v2.math import TICK_MAX
-from keeper.venues.perp_v2.state import ONLY_ROW, Config, PerpContracts, ReadRow, State, index_key
+from keeper.venues.perp_v2.state import ONLY_ROW, Config, MakerRow, PerpContracts, ReadRow, State, index_key
 
 WORD = 32
 COLLATERAL_TWAP_SECONDS = 900
@@ -49,6 +51,8 @@ MARK_PRICE = selector_of("getMarkPrice(address)")
 COLLATERAL_PRICE = selector_of("getPrice(address,uint256)")
 PRICE_DECIMALS = selector_of("getPriceFeedDecimals(address)")
 DECIMALS = selector_of("decimals()")
+ACCOUNT_VALUE = selector_of("getAccountValue(address)")
+REQUIREMENT = selector_of("getMarginRequirementForLiquidation(address)")
 BALANCE_OF = selector_of("balanceOf(address)")
 
 
@@ -71,8 +75,19 @@ def requests(state: State, contracts: PerpContracts, changes: Sequence[Change]) 
     needed = [*_of_config(state, contracts), *_of_collaterals(state, contracts, sorted(tokens))]
     for base, pool in sorted(pools.items()):
         needed += _of_market(state, contracts, base, pool)
+    makers = set(state.providers()) | {change.maker for change in changes if isinstance(change, LiquidityChanged)}
+    for maker in sorted(makers):
+        needed += _of_maker(contracts, maker)
     needed.append(ReadRequest(contracts.settlement, BALANCE_OF + address_word(contracts.insurance_fund)))
     return tuple(needed)
+
+
+def _of_maker(contracts: PerpContracts, maker: Address) -> tuple[ReadRequest, ReadRequest]:
+    word = address_word(maker)
+    return (
+        ReadRequest(contracts.clearing_house, ACCOUNT_VALUE + word),
+        ReadRequest(contracts.account_balance, REQUIREMENT + word),
+    )
 
 
 def _of_config(state: State, contracts: PerpContracts) -> Iterable[ReadRequest]:
@@ -116,6 +131,7 @@ def fold_reads(state: State, contracts: PerpContracts, reads: Sequence[ContractR
             interval = int.from_bytes(read.calldata[4:], "big")
             state.indexes.set(index_key(read.target, interval), _row(state, read, "the index price"))
     _fold_collaterals(state, contracts, answers)
+    _fold_makers(state, contracts, answers)
     wallet = answers.get((contracts.settlement, BALANCE_OF + address_word(contracts.insurance_fund)))
     if wallet is not None:
         state.wallet.set(ONLY_ROW, _row(state, wallet, "the insurance fund's balance"))
@@ -160,6 +176,22 @@ def _fold_collaterals(state: State, contracts: PerpContracts, answers: Answers) 
         price = answers.get((contracts.collateral_manager, _price_call(token)))
         if price is not None:
             state.prices.set(token, _row(state, price, "the collateral's price"))
+
+
+def _fold_makers(state: State, contracts: PerpContracts, answers: Answers) -> None:
+    makers = state.providers()
+    for gone in sorted(set(state.makers.rows) - set(makers)):
+        state.makers.set(gone, None)
+    for maker in makers:
+        asked = [answers.get((each.target, each.calldata)) for each in _of_maker(contracts, maker)]
+        if None not in asked:
+            value, requirement = (_signed(each) for each in asked)
+            state.makers.set(maker, MakerRow(value, requirement, state.now.number))
+
+
+def _signed(read: ContractRead | None) -> BigInt | None:
+    words = _words(read, 1)
+    return None if words is None else BigInt(words[0] - (words[0] >> 255 << 256))
 
 
 def _row(state: State, read: ContractRead, thing: str) -> ReadRow:

@@ -117,6 +117,14 @@ class ReadRow(msgspec.Struct, frozen=True, array_like=True):
     reason: str = ""
 
 
+class MakerRow(msgspec.Struct, frozen=True, array_like=True):
+    """What the contracts' own views say of a maker at block ``at``, 1e-18; ``None`` where one reverted."""
+
+    value: BigInt | None
+    requirement: BigInt | None
+    at: int
+
+
 class State:
     """The tables. Keys are addresses, joined: base and account, token and account."""
 
@@ -134,6 +142,7 @@ class State:
         self.wallet = tables.table("wallet", 1, StructColumn(ReadRow))
         self.positions = tables.table("positions", two, StructColumn(Position))
         self.liquidity = tables.table("liquidity", two, StructColumn(Amount))
+        self.makers = tables.table("makers", one, StructColumn(MakerRow))
         self.balances = tables.table("balances", two, StructColumn(Amount))
         self.owed = tables.table("owed", one, StructColumn(Amount))
         self.epochs = tables.table("epochs", one, UnsignedColumn(12))
@@ -151,6 +160,10 @@ class State:
     def listed(self) -> list[tuple[Address, Market]]:
         """Base tokens and markets, sorted."""
         return [(Address(base), self.markets[base]) for base in sorted(self.markets.rows)]
+
+    def providers(self) -> list[Address]:
+        """Everyone who provides liquidity, sorted."""
+        return sorted({Address(key[ADDRESS_LENGTH:]) for key in self.liquidity.rows})
 
     def balance(self, token: Address, account: Address) -> int:
         """An account's deposit of a token, base units; negative for a debt."""
