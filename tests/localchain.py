@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from keeper.lab.localchain.aave import AaveMarket, deploy_aave_market
+from keeper.lab.localchain.aave_v36 import deploy_v36_market
 from keeper.lab.localchain.node import LocalNode, NodeOptions, running_node
 from keeper.lab.localchain.rpc import LabRpc
 
@@ -36,6 +38,17 @@ async def rpc(anvil_node: LocalNode) -> AsyncIterator[LabRpc]:
     """A connection in the test's own event loop."""
     async with LabRpc(anvil_node.http_url) as connection:
         yield connection
+
+
+@pytest_asyncio.fixture
+async def versioned_market(
+    rpc: LabRpc, anvil_node: LocalNode, request: pytest.FixtureRequest
+) -> AsyncIterator[AaveMarket]:
+    """An Aave market of the version that the test is given ("3.0" or "3.6"), which nobody has used yet."""
+    snapshot = await rpc.call("evm_snapshot", answer=str)
+    deploy = {"3.0": deploy_aave_market, "3.6": deploy_v36_market}[request.param]
+    yield await deploy(rpc, anvil_node.node_modules)
+    await rpc.call("evm_revert", snapshot, answer=bool)
 
 
 @pytest_asyncio.fixture

@@ -1,5 +1,5 @@
 """The lab is tested on the local chain itself: a node per worker, a fresh market per test."""
 
-from tests.localchain import anvil_node, deployed_market, market, rpc
+from tests.localchain import anvil_node, deployed_market, market, rpc, versioned_market
 
-__all__ = ["anvil_node", "deployed_market", "market", "rpc"]
+__all__ = ["anvil_node", "deployed_market", "market", "rpc", "versioned_market"]

@@ -20,6 +20,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from keeper.lab.localchain.artifacts import Artifacts
 from keeper.lab.localchain.assets import ASSETS, CATEGORIES, PRICE_DECIMALS, AssetSpec, Category
@@ -27,6 +28,8 @@ from keeper.lab.localchain.compile import compile_contract
 from keeper.lab.localchain.rpc import LabRpc
 from keeper.lab.localchain.transactions import CREATION_GAS, Call, encode_arguments, encode_call, read, submit
 
+Setting = tuple[object, ...]
+"""A call of the configurator: signature, then arguments."""
 RAY = 10**27
 ZERO = "0x" + "00" * 20
 TREASURY = "0x" + "7e" * 20
@@ -39,7 +42,7 @@ INIT_RESERVES = (
     "initReserves((address,address,address,uint8,address,address,address,address,"
     "string,string,string,string,string,string,bytes)[])"
 )
-_LIBRARIES = (
+LIBRARIES = (
     "SupplyLogic",
     "BorrowLogic",
     "LiquidationLogic",
@@ -83,9 +86,10 @@ class AaveMarket:
 
     ``admin`` holds all roles and is an unlocked account of the node. ``first_block`` is at or before the first event.
     ``category_feed`` is a spare price feed, registered in the oracle under its own address, for categories that get
-    a price source.
+    a price source. ``version`` of the protocol is ``"3.0"`` or ``"3.6"``.
     """
 
+    version: str = "3.0"
     provider: str
     pool: str
     configurator: str
@@ -133,13 +137,13 @@ async def deploy_aave_market(
     admin = (await rpc.call("eth_accounts", answer=list[str]))[0].lower()
     first_block = int(await rpc.call("eth_blockNumber", answer=str), 16)
     feed_code = await asyncio.to_thread(compile_contract, "SettableFeed", node_modules)
-    return await _Deployment(rpc, Artifacts(node_modules), admin, feed_code).run(
+    return await Deployment(rpc, Artifacts(node_modules), admin, feed_code).run(
         first_block, tuple(assets), tuple(categories)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Core:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
     """The addresses that exist before any asset is listed."""
 
     provider: str
@@ -151,7 +155,7 @@ class _Core:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ground:
+class Ground:
     """What stands on its own: libraries by name, the provider, tokens and feeds in asset order."""
 
     libraries: dict[str, str]
@@ -162,7 +166,7 @@ class _Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class _Deployment:
+class Deployment:
     """One deployment in progress: the node, the artifacts, who signs."""
 
     rpc: LabRpc
@@ -170,14 +174,19 @@ class _Deployment:
     admin: str
     feed_code: str
 
+    version: ClassVar[str] = "3.0"
+    libraries: ClassVar[tuple[str, ...]] = LIBRARIES
+
     async def run(
         self, first_block: int, assets: tuple[AssetSpec, ...], categories: tuple[Category, ...]
     ) -> AaveMarket:
+        """Deploy the whole market."""
         ground = await self._lay_ground(assets)
         core = await self._build_core(ground)
         await self._list(core, ground, assets)
         await self._configure(core, ground, assets, categories)
         return AaveMarket(
+            version=self.version,
             provider=core.provider,
             pool=core.pool,
             configurator=core.configurator,
@@ -197,9 +206,9 @@ class _Deployment:
             categories=categories,
         )
 
-    async def _lay_ground(self, assets: Sequence[AssetSpec]) -> _Ground:
+    async def _lay_ground(self, assets: Sequence[AssetSpec]) -> Ground:
         """Deploy what needs nothing else: libraries, provider, tokens, feeds."""
-        libraries = [self._creation(name) for name in _LIBRARIES]
+        libraries = [self._library(name) for name in self.libraries]
         provider = self._creation("PoolAddressesProvider", "(string,address)", "Local market", self.admin)
         feeds = [self._feed(f"{spec.symbol} / USD", spec.price) for spec in assets]
         tokens = [
@@ -208,11 +217,11 @@ class _Deployment:
         ]
         category_feed = self._feed("Category / USD", 10**PRICE_DECIMALS)
         created = await self._create([*libraries, provider, category_feed, *tokens, *feeds])
-        by_name = dict(zip(_LIBRARIES, created, strict=False))
-        rest = created[len(_LIBRARIES) :]
-        return _Ground(by_name, rest[0], rest[1], rest[2 : 2 + len(assets)], rest[2 + len(assets) :])
+        by_name = dict(zip(self.libraries, created, strict=False))
+        rest = created[len(self.libraries) :]
+        return Ground(by_name, rest[0], rest[1], rest[2 : 2 + len(assets)], rest[2 + len(assets) :])
 
-    async def _build_core(self, ground: _Ground) -> _Core:
+    async def _build_core(self, ground: Ground) -> Core:
         """Deploy and connect the contracts of the protocol itself."""
         provider = ground.provider
         await self._send(provider, ("setACLAdmin(address)", self.admin))
@@ -221,32 +230,20 @@ class _Deployment:
                 self._creation("FlashLoanLogic", libraries=ground.libraries),
                 self._creation("ACLManager", "(address)", provider),
                 self._creation("PoolConfigurator", libraries=ground.libraries),
-                self._creation(
-                    "AaveOracle",
-                    "(address,address[],address[],address,address,uint256)",
-                    provider,
-                    [*ground.tokens, ground.category_feed],
-                    [*ground.feeds, ground.category_feed],
-                    ZERO,
-                    ZERO,
-                    10**PRICE_DECIMALS,
-                ),
+                self._oracle(ground),
                 self._creation("AaveProtocolDataProvider", "(address)", provider),
             ]
         )
         libraries = {**ground.libraries, "FlashLoanLogic": flash_loan}
         (pool,) = await self._create([self._creation("Pool", "(address)", provider, libraries=libraries)])
-        roles = ("addPoolAdmin", "addEmergencyAdmin", "addRiskAdmin", "addAssetListingAdmin")
-        await self._send(acl, *((f"{role}(address)", self.admin) for role in roles))
+        await self._connect(provider, acl, oracle)
         await self._send(
             provider,
-            ("setACLManager(address)", acl),
-            ("setPriceOracle(address)", oracle),
             ("setPoolDataProvider(address)", data_provider),
             ("setPoolImpl(address)", pool),
             ("setPoolConfiguratorImpl(address)", configurator),
         )
-        return _Core(
+        return Core(
             provider=provider,
             pool=await self._address(provider, "getPool()"),
             configurator=await self._address(provider, "getPoolConfigurator()"),
@@ -255,7 +252,25 @@ class _Deployment:
             acl=acl,
         )
 
-    async def _list(self, core: _Core, ground: _Ground, assets: Sequence[AssetSpec]) -> None:
+    def _oracle(self, ground: Ground) -> Call:
+        return self._creation(
+            "AaveOracle",
+            "(address,address[],address[],address,address,uint256)",
+            ground.provider,
+            [*ground.tokens, ground.category_feed],
+            [*ground.feeds, ground.category_feed],
+            ZERO,
+            ZERO,
+            10**PRICE_DECIMALS,
+        )
+
+    async def _connect(self, provider: str, acl: str, oracle: str) -> None:
+        """Give the administrator every role, and name access control and oracle."""
+        roles = ("addPoolAdmin", "addEmergencyAdmin", "addRiskAdmin", "addAssetListingAdmin")
+        await self._send(acl, *((f"{role}(address)", self.admin) for role in roles))
+        await self._send(provider, ("setACLManager(address)", acl), ("setPriceOracle(address)", oracle))
+
+    async def _list(self, core: Core, ground: Ground, assets: Sequence[AssetSpec]) -> None:
         """Create the three tokens and the rate strategy of every asset."""
         implementations = [
             self._creation(n, "(address)", core.pool) for n in ("AToken", "StableDebtToken", "VariableDebtToken")
@@ -282,22 +297,16 @@ class _Deployment:
         await self._send(core.configurator, (INIT_RESERVES, inputs), gas=LISTING_GAS)
 
     async def _configure(
-        self, core: _Core, ground: _Ground, assets: Sequence[AssetSpec], categories: Sequence[Category]
+        self, core: Core, ground: Ground, assets: Sequence[AssetSpec], categories: Sequence[Category]
     ) -> None:
         """Set the risk parameters."""
-        settings: list[tuple[object, ...]] = [
+        settings: list[Setting] = [
             ("updateFlashloanPremiumTotal(uint128)", FLASH_PREMIUM_BPS),
             ("updateFlashloanPremiumToProtocol(uint128)", FLASH_PREMIUM_TO_PROTOCOL_BPS),
         ]
         for spec, token in zip(assets, ground.tokens, strict=True):
             settings += _reserve_settings(spec, token)
-        settings += [
-            (
-                "setEModeCategory(uint8,uint16,uint16,uint16,address,string)",
-                *(one.number, one.ltv_bps, one.threshold_bps, one.bonus_bps, ZERO, one.label),
-            )
-            for one in categories
-        ]
+        settings += category_settings(categories)
         settings += [
             ("setAssetEModeCategory(address,uint8)", token, spec.category)
             for spec, token in zip(assets, ground.tokens, strict=True)
@@ -305,7 +314,7 @@ class _Deployment:
         ]
         await self._send(core.configurator, *settings)
 
-    async def _asset(self, core: _Core, spec: AssetSpec, token: str, feed: str) -> Asset:
+    async def _asset(self, core: Core, spec: AssetSpec, token: str, feed: str) -> Asset:
         a_token, stable, variable = await read(
             self.rpc,
             core.data_provider,
@@ -322,6 +331,9 @@ class _Deployment:
     ) -> Call:
         code = self.artifacts.load(name).linked(libraries or {})
         return Call(self.admin, None, code + encode_arguments(types, *arguments), CREATION_GAS)
+
+    def _library(self, name: str) -> Call:
+        return self._creation(name)
 
     def _feed(self, description: str, price: int) -> Call:
         arguments = encode_arguments("(uint8,string,int256)", PRICE_DECIMALS, description, price)
@@ -352,11 +364,25 @@ class _Deployment:
         return str((await read(self.rpc, to, signature, returns=("address",)))[0])
 
 
-def _reserve_settings(spec: AssetSpec, token: str) -> list[tuple[object, ...]]:
-    """Return the configurator's calls for one reserve: signature, then arguments."""
+def _reserve_settings(spec: AssetSpec, token: str) -> list[Setting]:
+    stable = ("setReserveStableRateBorrowing(address,bool)", token, spec.stable_borrowing)
+    return [("setReserveBorrowing(address,bool)", token, True), stable, *risk_settings(spec, token)]
+
+
+def category_settings(categories: Sequence[Category]) -> list[Setting]:
+    """Return the calls of a v3.0 configurator that make categories without a price source."""
     return [
-        ("setReserveBorrowing(address,bool)", token, True),
-        ("setReserveStableRateBorrowing(address,bool)", token, spec.stable_borrowing),
+        (
+            "setEModeCategory(uint8,uint16,uint16,uint16,address,string)",
+            *(one.number, one.ltv_bps, one.threshold_bps, one.bonus_bps, ZERO, one.label),
+        )
+        for one in categories
+    ]
+
+
+def risk_settings(spec: AssetSpec, token: str) -> list[Setting]:
+    """Return the configurator's calls for one reserve that is borrowable."""
+    return [
         (
             "configureReserveAsCollateral(address,uint256,uint256,uint256)",
             *(token, spec.ltv_bps, spec.threshold_bps, spec.bonus_bps),

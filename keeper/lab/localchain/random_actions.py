@@ -194,9 +194,16 @@ USER_ACTIONS: tuple[tuple[int, Draw], ...] = (
 )
 
 
+USER_ACTIONS_36 = tuple(
+    (weight, draw) for weight, draw in USER_ACTIONS if draw not in (swap_rate_mode, rebalance_stable_rate)
+)
+"""There is no stable debt any more."""
+
+
 def user_action(chance: random.Random, view: View, user: str) -> Action:
     """Draw what this account does."""
-    (draw,) = chance.choices([draw for _, draw in USER_ACTIONS], [weight for weight, _ in USER_ACTIONS])
+    actions = USER_ACTIONS if view.market.version == "3.0" else USER_ACTIONS_36
+    (draw,) = chance.choices([draw for _, draw in actions], [weight for weight, _ in actions])
     return Action(draw.__name__, draw(chance, view, user))
 
 

@@ -20,6 +20,7 @@ from keeper.lab.localchain.transactions import Call, encode_call
 ZERO = "0x" + "00" * 20
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 BPS = 10_000
+GRACE_SECONDS_MAX = 4 * HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,42 @@ def _mint_to_treasury(_: random.Random, market: AaveMarket) -> Change:
     return Change(Action("mint_to_treasury", Call(market.admin, market.pool, data)))
 
 
+def _category_36(chance: random.Random, market: AaveMarket) -> Change:
+    """Edit a category, which has no price source."""
+    category: Category = chance.choice(market.categories)
+    threshold = category.threshold_bps + chance.randint(-100, 50)
+    ltv = min(threshold, category.ltv_bps + chance.randint(-150, 50))
+    bonus = chance.randint(10_050, 10_200)
+    signature = "setEModeCategory(uint8,uint16,uint16,uint16,string)"
+    return Change(_configure(market, "category", signature, category.number, ltv, threshold, bonus, category.label))
+
+
+def _membership_36(chance: random.Random, market: AaveMarket) -> Change:
+    """Let an asset be collateral or be borrowed in a category, or lend nothing there; mostly undone later."""
+    asset = chance.choice(market.assets)
+    natural = BLUE_CHIPS if asset.symbol in VOLATILE else STABLECOINS
+    number = chance.choice((natural, natural, STABLECOINS, BLUE_CHIPS))
+    role = chance.choice(("Collateral", "Collateral", "Borrowable", "Ltvzero"))
+    on = chance.random() < (0.5 if role == "Ltvzero" else 0.7)
+    signature = f"setAsset{role}InEMode(address,uint8,bool)"
+    back = _configure(market, f"membership_{role.lower()}", signature, asset.token, number, not on)
+    return Change(_configure(market, f"membership_{role.lower()}", signature, asset.token, number, on), back)
+
+
+def _pause_36(chance: random.Random, market: AaveMarket) -> Change:
+    """Pause an asset; it comes back with a grace period, in which nobody is liquidated over it."""
+    asset = chance.choice(market.assets)
+    signature = "setReservePause(address,bool,uint40)"
+    grace = chance.choice((0, chance.randint(1, HOUR), GRACE_SECONDS_MAX))
+    on = _configure(market, "pause", signature, asset.token, True, 0)
+    return Change(on, _configure(market, "unpause", signature, asset.token, False, grace))
+
+
+def _end_grace(chance: random.Random, market: AaveMarket) -> Change:
+    signature = "disableLiquidationGracePeriod(address)"
+    return Change(_configure(market, "end_grace", signature, chance.choice(market.assets).token))
+
+
 CHANGES: tuple[tuple[int, Callable[[random.Random, AaveMarket], Change]], ...] = (
     (5, _collateral),
     (4, _category),
@@ -115,11 +152,23 @@ CHANGES: tuple[tuple[int, Callable[[random.Random, AaveMarket], Change]], ...] =
     (4, _category_price),
     (1, _mint_to_treasury),
 )
+CHANGES_36 = (
+    (5, _collateral),
+    (4, _category_36),
+    (6, _membership_36),
+    (2, _reserve_factor),
+    (3, _protocol_fee),
+    (6, _pause_36),
+    (1, _end_grace),
+    (2, _freeze),
+    (1, _mint_to_treasury),
+)
 
 
 def governance(chance: random.Random, market: AaveMarket) -> Change:
     """Draw one act of governance."""
-    (draw,) = chance.choices([draw for _, draw in CHANGES], [weight for weight, _ in CHANGES])
+    changes = CHANGES if market.version == "3.0" else CHANGES_36
+    (draw,) = chance.choices([draw for _, draw in changes], [weight for weight, _ in changes])
     return draw(chance, market)
 
 

@@ -44,7 +44,7 @@ from keeper.lab.localchain.random_actions import Action, LiquidationAsk, View, l
 from keeper.lab.localchain.random_governance import governance, next_prices, seconds_until_next_block
 from keeper.lab.localchain.rpc import LabRpc
 from keeper.lab.localchain.scenario import USD, open_borrowers, open_whale
-from keeper.lab.localchain.transactions import Receipt, decode_answer, revert_reason, send, submit
+from keeper.lab.localchain.transactions import Receipt, decode_answer, revert_data, send, submit
 
 PURSE_USD = 1_000_000_000
 ONE_WAD = 10**18
@@ -55,6 +55,7 @@ UNDO_SHARE = 0.4
 UNORDERED_SHARE = 0.15
 ANY_TARGET_SHARE = 0.06
 LIQUIDATION_TOPIC = "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286"
+DEFICIT_TOPIC = "0x2bccfb3fad376d59d7accf970515eb77b2f27b082c90ed0fb15583dd5a942699"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Liquidation:
         succeeded: Whether it was not reverted.
         debt_covered: ``debtToCover`` of its event, base units of the debt asset; 0 when reverted.
         collateral_seized: ``liquidatedCollateralAmount`` of its event, base units of the collateral; 0 when reverted.
-        revert_reason: The pool's error number as text, ``""`` when it succeeded or gave none.
+        revert_data: What the pool gave as its error; empty when it succeeded or gave none.
+        deficits: How many debts were written off with it.
     """
 
     asked: LiquidationAsk
@@ -79,7 +81,8 @@ class Liquidation:
     succeeded: bool
     debt_covered: int
     collateral_seized: int
-    revert_reason: str
+    revert_data: bytes
+    deficits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,14 @@ class RandomMarket:
         head = await self._rpc.call("eth_getBlockByNumber", "latest", False, answer=_Header)
         self._timestamp = int(head.timestamp, 16)
         self._accounts = await account_data(self._rpc, self._market.pool, self.users)
+
+    async def go_on(self, market: AaveMarket) -> None:
+        """Drive the same market as it is called after an upgrade, from the newest block on."""
+        self._market = market
+        self._undo.clear()
+        head = await self._rpc.call("eth_getBlockByNumber", "latest", False, answer=_Header)
+        self._timestamp = int(head.timestamp, 16)
+        self._accounts = await account_data(self._rpc, market.pool, self.users)
 
     async def step(self) -> Step:
         """Make one block of random transactions and return what it did.
@@ -220,7 +231,6 @@ class RandomMarket:
         for log in receipt.logs:
             if log.topics[0] == LIQUIDATION_TOPIC:
                 covered, seized = decode_answer(("uint256", "uint256"), log.data)
-        reason = "" if receipt.succeeded else await revert_reason(self._rpc, receipt.transaction_hash)
         return Liquidation(
             asked,
             int(receipt.block_number, 16),
@@ -229,7 +239,8 @@ class RandomMarket:
             receipt.succeeded,
             covered,
             seized,
-            reason,
+            b"" if receipt.succeeded else await revert_data(self._rpc, receipt.transaction_hash),
+            sum(log.topics[0] == DEFICIT_TOPIC for log in receipt.logs),
         )
 
 

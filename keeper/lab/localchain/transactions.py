@@ -191,6 +191,12 @@ async def revert_reason(rpc: LabRpc, transaction_hash: str) -> str:
     return trace.revert_reason
 
 
+async def revert_data(rpc: LabRpc, transaction_hash: str) -> bytes:
+    """Return the data that a mined transaction was reverted with."""
+    trace = await rpc.call("debug_traceTransaction", transaction_hash, {"tracer": "callTracer"}, answer=Trace)
+    return bytes.fromhex(trace.output[2:])
+
+
 async def _reverted(rpc: LabRpc, call: Call, receipt: Receipt) -> NodeRefused:
     reason = await revert_reason(rpc, receipt.transaction_hash)
     return NodeRefused(f"transaction {call.data[:10]} to {call.to}", 3, f"reverted: {reason or 'no reason given'}")
