@@ -74,7 +74,7 @@ class Feed:
             int(raw.number, 16), parse_hash(raw.hash), parse_hash(raw.parent_hash), int(raw.timestamp, 16), 0, b""
         )
         logs = await self._logs(header.hash)
-        return FedBlock(header, logs, await self._reads(header.hash, self.ledger.reads(logs)))
+        return FedBlock(header, logs, await self.reads(header.hash, self.ledger.reads(logs)))
 
     async def _logs(self, block: Hash32) -> tuple[RawLog, ...]:
         addresses = set(self.ledger.watched())
@@ -94,7 +94,8 @@ class Feed:
         raw = await self._rpc.call("eth_getLogs", wanted, answer=list[_Log])
         return tuple(_log(each) for each in raw)
 
-    async def _reads(self, block: Hash32, requests: tuple[ReadRequest, ...]) -> tuple[ContractRead, ...]:
+    async def reads(self, block: Hash32, requests: tuple[ReadRequest, ...]) -> tuple[ContractRead, ...]:
+        """Get the answers at the end of a block."""
         calls = [
             Request(
                 "eth_call",

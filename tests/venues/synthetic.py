@@ -36,13 +36,15 @@ RATES = "ReserveDataUpdated(address,uint256,uint256,uint256,uint256,uint256)"
 class Chain:
     """A ledger and the chain that feeds it: one block at a time, twelve seconds apart."""
 
-    def __init__(self, prices: Literal["read", "events"] = "read") -> None:
+    def __init__(self, prices: Literal["read", "events"] = "read", revision: int = 1) -> None:
         self.ledger = AaveLedger(
             VenueSpec(name="aave", protocol="aave_v3", chain_id=1, root=ROOT, from_block=0, prices=prices)
         )
         self.number = 0
         self.prices: dict[Address, int | None] = dict(PRICES)
-        self.revision = 1
+        self.revision = revision
+        self.token_revision = 99
+        self.liquidity = LIQUIDITY
         self.allowed = True
         self.asked: tuple[ReadRequest, ...] = ()
 
@@ -72,9 +74,9 @@ class Chain:
             return self.prices.get(argument)
         if selector == reads.ASSET_SOURCE:
             return int.from_bytes(FEED.get(argument, ZERO_ADDRESS), "big")
-        return {reads.POOL_REVISION: self.revision, reads.LIQUIDATION_ALLOWED: int(self.allowed)}.get(
-            selector, LIQUIDITY
-        )
+        known = {reads.POOL_REVISION: self.revision, reads.LIQUIDATION_ALLOWED: int(self.allowed)}
+        known |= dict.fromkeys((reads.A_TOKEN_REVISION, reads.DEBT_TOKEN_REVISION), self.token_revision)
+        return known.get(selector, self.liquidity)
 
 
 def discovery() -> list[RawLog]:
@@ -113,9 +115,9 @@ def borrowed(user: Address, asset: Address, amount: int) -> RawLog:
     return log_of(VARIABLE[asset], MINT, user, user, amount, 0, RAY)
 
 
-def opened(prices: Literal["read", "events"] = "read", *, debt: int = 1_500 * 10**6) -> Chain:
+def opened(prices: Literal["read", "events"] = "read", *, debt: int = 1_500 * 10**6, revision: int = 1) -> Chain:
     """Return a market of two assets in which Alice put up one WETH and owes USDC."""
-    chain = Chain(prices)
+    chain = Chain(prices, revision)
     chain.block(*discovery(), *listing(WETH), *listing(USDC))
     chain.block(*supplied(ALICE, WETH, 10**18), borrowed(ALICE, USDC, debt))
     return chain

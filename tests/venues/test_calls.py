@@ -84,7 +84,8 @@ def test_revert_data_is_named() -> None:
         calls.revert_name(_error("ERC20: transfer amount exceeds balance")) == "ERC20: transfer amount exceeds balance"
     )
     assert calls.revert_name(calls.PANIC + encode(["uint256"], [0x11])) == "Panic(0x11)"
-    assert calls.revert_name(bytes.fromhex("b629b0e4")) == "0xb629b0e4"
+    assert calls.revert_name(bytes.fromhex("b629b0e4")) == "MustNotLeaveDust"
+    assert calls.revert_name(bytes.fromhex("b629b0e5")) == "0xb629b0e5"
     assert calls.revert_name(b"") == "0x"
 
 

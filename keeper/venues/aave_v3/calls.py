@@ -22,6 +22,24 @@ ERROR_NAMES = {
     "47": "SPECIFIED_CURRENCY_NOT_BORROWED_BY_USER",
     "59": "PRICE_ORACLE_SENTINEL_CHECK_FAILED",
 }
+"""Of Errors.sol, whose codes are strings before v3.4."""
+CUSTOM_ERRORS = {
+    selector_of(f"{name}()"): name
+    for name in (
+        "CollateralCannotBeLiquidated",
+        "HealthFactorNotBelowThreshold",
+        "InvalidAmount",
+        "InvalidBurnAmount",
+        "LiquidationGraceSentinelCheckFailed",
+        "MustNotLeaveDust",
+        "PriceOracleSentinelCheckFailed",
+        "ReserveInactive",
+        "ReservePaused",
+        "SelfLiquidation",
+        "SpecifiedCurrencyNotBorrowedByUser",
+    )
+}
+"""Since v3.4."""
 
 
 def liquidation_call(pool: Address, account: Address, preview: Preview) -> Call:
@@ -44,11 +62,13 @@ def approval_call(token: Address, spender: Address, amount: TokenAmount) -> Call
 def revert_name(data: bytes) -> str:
     """Return the contract's name for revert data.
 
-    A code of Errors.sol by its name, other messages as they stand, ``Panic(0x..)``, else the data in hexadecimal.
+    An error of Errors.sol by its name, other messages as they stand, ``Panic(0x..)``, else the data in hexadecimal.
     """
     selector, body = data[:4], data[4:]
     if selector == PANIC and len(body) == WORD:
         return f"Panic({int.from_bytes(body, 'big'):#04x})"
+    if not body and selector in CUSTOM_ERRORS:
+        return CUSTOM_ERRORS[selector]
     message = _message(body) if selector == ERROR_STRING else None
     return to_hex(data) if message is None else ERROR_NAMES.get(message, message)
 

@@ -20,10 +20,13 @@ from keeper.venues.aave_v3.events import (
     AddressSet,
     AnswerUpdated,
     AssetCategorySet,
+    CategoryLtvZeroSet,
+    CategoryMemberSet,
     CategorySet,
     Change,
     CollateralConfigured,
     CollateralToggled,
+    GraceSet,
     Liquidated,
     ModeSet,
     PausedSet,
@@ -44,6 +47,7 @@ from keeper.venues.aave_v3.events import (
 WORD = 32
 BYTE_LIMIT = 1 << 8
 RATIO_LIMIT = 1 << 16
+TIME_LIMIT = 1 << 40
 POOL = b"POOL".ljust(WORD, b"\0")
 POOL_CONFIGURATOR = b"POOL_CONFIGURATOR".ljust(WORD, b"\0")
 PRICE_ORACLE = b"PRICE_ORACLE".ljust(WORD, b"\0")
@@ -98,7 +102,7 @@ def _wrong_shape(log: RawLog, topics: int, size: str) -> NodeMalformed:
 
 
 def _small(log: RawLog, word: bytes, limit: int) -> int:
-    """Return a word that the contract keeps below a limit: a bool, a uint8, a ratio (uint16)."""
+    """Return a word that the contract keeps below a limit: a bool, a uint8, a ratio (uint16), a time (uint40)."""
     value = _number(word, "big")
     if value >= limit:
         raise _malformed(log, f"{value} is not below {limit}")
@@ -166,6 +170,28 @@ def _asset_category_set(log: RawLog) -> AssetCategorySet:
     return AssetCategorySet(Address(log.topics[1][12:]), _small(log, data[32:], BYTE_LIMIT))
 
 
+def _category_member_set(log: RawLog) -> CategoryMemberSet:
+    data = _expect(log, 2, 2)
+    category, member = _small(log, data[:32], BYTE_LIMIT), bool(_small(log, data[32:], 2))
+    return CategoryMemberSet(Address(log.topics[1][12:]), category, member)
+
+
+def _category_ltv_zero_set(log: RawLog) -> CategoryLtvZeroSet:
+    data = _expect(log, 2, 2)
+    category, zero = _small(log, data[:32], BYTE_LIMIT), bool(_small(log, data[32:], 2))
+    return CategoryLtvZeroSet(Address(log.topics[1][12:]), category, zero)
+
+
+def _grace_set(log: RawLog) -> GraceSet:
+    data = _expect(log, 2, 1)
+    return GraceSet(Address(log.topics[1][12:]), _small(log, data, TIME_LIMIT))
+
+
+def _grace_ended(log: RawLog) -> GraceSet:
+    _expect(log, 2, 0)
+    return GraceSet(Address(log.topics[1][12:]), 0)
+
+
 def _protocol_fee_set(log: RawLog) -> ProtocolFeeSet:
     data = _expect(log, 2, 2)
     return ProtocolFeeSet(Address(log.topics[1][12:]), _small(log, data[32:], RATIO_LIMIT))
@@ -217,6 +243,7 @@ def _liquidated(log: RawLog) -> Liquidated:
         _number(data[:32], "big"),
         _number(data[32:64], "big"),
         Address(data[76:96]),
+        bool(_small(log, data[96:], 2)),
     )
 
 
@@ -269,6 +296,10 @@ EVENTS: dict[str, Decoder] = {
     "CollateralConfigurationChanged(address,uint256,uint256,uint256)": _collateral_configured,
     "EModeCategoryAdded(uint8,uint256,uint256,uint256,address,string)": _category_set,
     "EModeAssetCategoryChanged(address,uint8,uint8)": _asset_category_set,
+    "AssetCollateralInEModeChanged(address,uint8,bool)": _category_member_set,
+    "AssetLtvzeroInEModeChanged(address,uint8,bool)": _category_ltv_zero_set,
+    "LiquidationGracePeriodChanged(address,uint40)": _grace_set,
+    "LiquidationGracePeriodDisabled(address)": _grace_ended,
     "LiquidationProtocolFeeChanged(address,uint256,uint256)": _protocol_fee_set,
     "ReserveActive(address,bool)": _active_set,
     "ReservePaused(address,bool)": _paused_set,

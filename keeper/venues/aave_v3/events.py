@@ -69,6 +69,29 @@ class AssetCategorySet(msgspec.Struct, frozen=True, gc=False):
     category: int
 
 
+class CategoryMemberSet(msgspec.Struct, frozen=True, gc=False):
+    """An asset counts as collateral in a category from now on, or no longer."""
+
+    asset: Address
+    category: int
+    member: bool
+
+
+class CategoryLtvZeroSet(msgspec.Struct, frozen=True, gc=False):
+    """An asset lends nothing in a category from now on, or again."""
+
+    asset: Address
+    category: int
+    zero: bool
+
+
+class GraceSet(msgspec.Struct, frozen=True, gc=False):
+    """Nobody is liquidated over an asset until ``until`` (seconds)."""
+
+    asset: Address
+    until: int
+
+
 class ProtocolFeeSet(msgspec.Struct, frozen=True, gc=False):
     """The treasury's share of the liquidation bonus, 1e-4."""
 
@@ -116,7 +139,7 @@ class ModeSet(msgspec.Struct, frozen=True, gc=False):
 
 
 class Liquidated(msgspec.Struct, frozen=True, gc=False):
-    """A liquidation: what was repaid and what the liquidator received."""
+    """A liquidation: what was repaid, what the liquidator received, and whether in aTokens."""
 
     collateral_asset: Address
     debt_asset: Address
@@ -124,6 +147,7 @@ class Liquidated(msgspec.Struct, frozen=True, gc=False):
     repaid: int
     seized: int
     liquidator: Address
+    in_a_tokens: bool
 
 
 class ScaledMinted(msgspec.Struct, frozen=True, gc=False):
@@ -189,6 +213,9 @@ Change = (
     | CollateralConfigured
     | CategorySet
     | AssetCategorySet
+    | CategoryMemberSet
+    | CategoryLtvZeroSet
+    | GraceSet
     | ProtocolFeeSet
     | ActiveSet
     | PausedSet

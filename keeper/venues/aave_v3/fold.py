@@ -4,11 +4,14 @@ Every change is accepted only from the contract that may state it. Balances are 
 them, and recovered from events that print unscaled amounts: a ``Mint`` prints the accrual too, a burn smaller than the
 accrual is printed as a ``Mint``, and a transfer's accrual is a ``Mint`` of nothing else. Interest has the timestamp
 of the block, which no event carries.
+
+How balances are scaled depends on the pool's revision. From the log that makes it unknown (the pool is named, or
+upgraded) until it has been read, logs wait, each with its block: then they are folded in their order, by the rules of
+the revision that was read. Balances that moved under a revision without rules cannot be told from what was printed.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Callable
 from typing import Any
 
@@ -17,16 +20,20 @@ from msgspec.structs import replace
 from keeper.core.facts import RawLog
 from keeper.core.ids import ZERO_ADDRESS, Address
 from keeper.core.units import BigInt
-from keeper.venues.aave_v3.codec import POOL, POOL_CONFIGURATOR, PRICE_ORACLE, PRICE_ORACLE_SENTINEL
+from keeper.venues.aave_v3.codec import PRICE_ORACLE, decode
 from keeper.venues.aave_v3.events import (
     ActiveSet,
     AddressSet,
     AnswerUpdated,
     AssetCategorySet,
+    CategoryLtvZeroSet,
+    CategoryMemberSet,
     CategorySet,
     Change,
     CollateralConfigured,
     CollateralToggled,
+    GraceSet,
+    Liquidated,
     ModeSet,
     PausedSet,
     ProtocolFeeSet,
@@ -42,39 +49,37 @@ from keeper.venues.aave_v3.events import (
     TokenInitialized,
     Upgraded,
 )
-from keeper.venues.aave_v3.math import ray_div
+from keeper.venues.aave_v3.market import debt_index, income
+from keeper.venues.aave_v3.naming import NAMED, renamed
+from keeper.venues.aave_v3.owing import Owing
+from keeper.venues.aave_v3.rules import RULES, Rules
 from keeper.venues.aave_v3.state import (
-    BORROWING_BITS,
     ONLY_ROW,
     Category,
-    Contracts,
     Following,
     Interest,
     PriceRow,
     Reserve,
     StableDebt,
     State,
+    WaitingRow,
 )
 
-NAMED = {
-    POOL: "pool",
-    POOL_CONFIGURATOR: "configurator",
-    PRICE_ORACLE: "oracle",
-    PRICE_ORACLE_SENTINEL: "sentinel",
-}
 NEW_SOURCE = "its price source changed and was not read yet"
 OVERDRAWN = "more was burnt than was ever minted: a log is missing or the token's rules changed"
 UPGRADED = "one of its tokens was upgraded"
+MOVED_UNSEEN = "a balance moved while the pool was of a revision without rules"
 
 
 class Fold:
-    """Applies changes to a state. ``root`` is the PoolAddressesProvider."""
+    """Applies changes to a state. ``root`` is the PoolAddressesProvider, ``owing`` knows who has debt."""
 
     def __init__(self, state: State, root: Address) -> None:
         self._state = state
         self._root = root
+        self.owing = Owing(state)
         self._roles: dict[bytes, tuple[Address, Reserve]] | None = None
-        self._debtors: list[Address] | None = None
+        self._rules: Rules | None = None
         self._handlers: dict[type, Callable[[RawLog, Any], None]] = {
             AddressSet: self._address_set,
             Upgraded: self._upgraded,
@@ -84,12 +89,16 @@ class Fold:
             CollateralConfigured: self._collateral_configured,
             CategorySet: self._category_set,
             AssetCategorySet: self._asset_category_set,
+            CategoryMemberSet: self._category_member_set,
+            CategoryLtvZeroSet: self._category_ltv_zero_set,
+            GraceSet: self._grace_set,
             ProtocolFeeSet: self._protocol_fee_set,
             ActiveSet: self._active_set,
             PausedSet: self._paused_set,
             RatesUpdated: self._rates_updated,
             CollateralToggled: self._collateral_toggled,
             ModeSet: self._mode_set,
+            Liquidated: self._liquidated,
             ScaledMinted: self._scaled_minted,
             ScaledBurned: self._scaled_burned,
             ScaledTransferred: self._scaled_transferred,
@@ -100,22 +109,47 @@ class Fold:
         }
 
     def apply(self, log: RawLog, change: Change) -> None:
-        """Fold one change, if the contract that states it may."""
+        """Fold one change, if the contract that states it may, or let it wait for the pool's revision."""
+        market = self._state.market
+        if market.revision is None and market.pool != ZERO_ADDRESS and not isinstance(change, AddressSet):
+            key = self._state.now.number.to_bytes(8, "big") + log.log_index.to_bytes(4, "big")
+            self._state.waiting.set(key, WaitingRow(self._state.now, log))
+            return
+        self._rules = RULES.get(market.revision or 0)
+        self._fold(log, change)
+
+    def settle(self) -> bool:
+        """Fold what waited, when the pool's revision is known: each log at its own block, by the rules that held.
+
+        Return whether anything waited.
+        """
+        state, revision = self._state, self._state.market.revision
+        if revision is None or not state.waiting.rows:
+            return False
+        now, rows = state.now, sorted(state.waiting.rows.items())
+        changes = [(key, row, decode(row.log)) for key, row in rows]
+        upgrades = [key for key, row, change in changes if self._is_upgrade(row.log, change)]
+        for key, row, change in changes:
+            state.waiting.set(key, None)
+            if change is not None and key not in upgrades:
+                state.block.set(ONLY_ROW, row.block)
+                self._rules = RULES.get(revision) if not upgrades or key > upgrades[-1] else None
+                self._fold(row.log, change)
+        state.block.set(ONLY_ROW, now)
+        return True
+
+    def _is_upgrade(self, log: RawLog, change: Change | None) -> bool:
+        return isinstance(change, Upgraded) and log.address == self._state.market.pool
+
+    def _fold(self, log: RawLog, change: Change) -> None:
         handler = self._handlers.get(type(change))
         if handler is not None:
             handler(log, change)
 
-    def debtors(self) -> list[Address]:
-        """Return the accounts with debt, sorted; not to be changed."""
-        if self._debtors is None:
-            rows = self._state.bitmaps.rows.items()
-            self._debtors = sorted(Address(user) for user, bits in rows if bits & BORROWING_BITS)
-        return self._debtors
-
     def forget_derived(self) -> None:
         """Drop what is derived from rows, after rows changed by other ways than a log."""
         self._roles = None
-        self._debtors = None
+        self.owing.forget()
 
     def role(self, token: bytes) -> tuple[Address, Reserve] | None:
         """Return the listed asset, and its reserve, that a token belongs to."""
@@ -142,7 +176,9 @@ class Fold:
         market = self._state.market
         if log.address == market.pool:
             self._state.contracts.set(ONLY_ROW, replace(market, revision=None))
-        elif (role := self.role(log.address)) is not None:
+            for asset in list(self._state.liquidity.rows):
+                self._state.liquidity.set(asset, None)
+        elif (role := self.role(log.address)) is not None and not self._state.reserves[role[0]].doubt:
             self._doubt(role[0], UPGRADED)
 
     # The configurator: what is listed, and how.
@@ -184,6 +220,9 @@ class Fold:
     def _paused_set(self, log: RawLog, change: PausedSet) -> None:
         self._configure(log, change.asset, paused=change.paused)
 
+    def _grace_set(self, log: RawLog, change: GraceSet) -> None:
+        self._configure(log, change.asset, grace_until=change.until)
+
     def _configure(self, log: RawLog, asset: Address, **fields: int | bool) -> None:
         reserve = self._state.reserves.get(asset)
         if reserve is not None and log.address == self._state.market.configurator:
@@ -200,11 +239,27 @@ class Fold:
         if log.address != self._state.market.configurator:
             return
         key = bytes([change.category])
-        before = self._state.categories.get(key)
-        row = Category(change.ltv, change.threshold, change.bonus, change.price_source)
+        before = self._state.categories.get(key) or Category()
+        row = replace(before, ltv=change.ltv, threshold=change.threshold, bonus=change.bonus)
+        if self._rules is None or not self._rules.member_lists:
+            row = replace(row, price_source=change.price_source)
         self._state.categories.set(key, row)
-        if before is not None:
-            self._forget_price(before.price_source)
+        self._forget_price(before.price_source)
+
+    def _category_member_set(self, log: RawLog, change: CategoryMemberSet) -> None:
+        self._set_member(log, change.asset, change.category, "collateral", wanted=change.member)
+
+    def _category_ltv_zero_set(self, log: RawLog, change: CategoryLtvZeroSet) -> None:
+        self._set_member(log, change.asset, change.category, "without_ltv", wanted=change.zero)
+
+    def _set_member(self, log: RawLog, asset: Address, category: int, field: str, *, wanted: bool) -> None:
+        reserve = self._state.reserves.get(asset)
+        if reserve is None or log.address != self._state.market.configurator:
+            return
+        row = self._state.categories.get(bytes([category])) or Category()
+        bits, bit = getattr(row, field), 1 << reserve.index
+        new = replace(row, **{field: BigInt(bits | bit if wanted else bits & ~bit)})
+        self._state.categories.set(bytes([category]), new)
 
     def _forget_price(self, asset: Address) -> None:
         """Drop the price of what the oracle is not asked about any more."""
@@ -229,21 +284,51 @@ class Fold:
     def _collateral_toggled(self, log: RawLog, change: CollateralToggled) -> None:
         reserve = self._state.reserves.get(change.asset)
         if reserve is not None and log.address == self._state.market.pool:
-            self._set_bit(change.user, 2 * reserve.index + 1, log, wanted=change.enabled)
+            self.owing.set_bit(change.user, 2 * reserve.index + 1, log.log_index, wanted=change.enabled)
 
     def _mode_set(self, log: RawLog, change: ModeSet) -> None:
         if log.address == self._state.market.pool and self._state.modes.set(change.user, change.category or None):
             self._state.mark_epoch(change.user, log.log_index)
 
+    def _liquidated(self, log: RawLog, change: Liquidated) -> None:
+        """Accrue the collateral's interest, which a liquidation paid in aTokens does without an event of its own."""
+        row, rules, now = self._state.interest.get(change.collateral_asset), self._rules, self._state.now.timestamp
+        if log.address != self._state.market.pool or row is None or not change.in_a_tokens or row.since == now:
+            return
+        if rules is None:
+            self._doubt(change.collateral_asset, MOVED_UNSEEN)
+        if rules is None or not rules.silent_accrual:
+            return
+        variable_index = row.variable_index
+        if row.liquidity_rate or self._is_owed(change.collateral_asset):
+            variable_index = BigInt(debt_index(row, rules, now))
+        accrued = replace(row, liquidity_index=BigInt(income(row, now)), variable_index=variable_index, since=now)
+        self._state.interest.set(change.collateral_asset, accrued)
+
+    def _is_owed(self, asset: Address) -> bool:
+        token = self._state.reserves[asset].variable_token
+        return any(key.startswith(token) for key in self._state.scaled.rows)
+
     # The tokens: balances.
 
     def _scaled_minted(self, log: RawLog, change: ScaledMinted) -> None:
-        amount = change.value - change.interest
-        scaled = ray_div(abs(amount), change.index) if change.index else 0
-        self._move(log, change.user, scaled if amount >= 0 else -scaled)
+        self._change(log, change.user, change.value - change.interest, change.index)
 
     def _scaled_burned(self, log: RawLog, change: ScaledBurned) -> None:
-        self._move(log, change.user, -ray_div(change.value + change.interest, change.index) if change.index else 0)
+        self._change(log, change.user, -change.value - change.interest, change.index)
+
+    def _change(self, log: RawLog, user: Address, amount: int, index: int) -> None:
+        """Change a balance by the amount that an event printed at an index."""
+        role = self.role(log.address)
+        if role is None or not amount or not index:
+            return
+        asset, reserve = role
+        if self._rules is None:
+            self._doubt(asset, MOVED_UNSEEN)
+            return
+        scaling = self._rules.owed if log.address == reserve.variable_token else self._rules.supplied
+        scaled = self._state.scaled.get(log.address + user) or 0
+        self._move(log, user, scaling.after(scaled, amount, index) - scaled)
 
     def _scaled_transferred(self, log: RawLog, change: ScaledTransferred) -> None:
         self._move(log, change.sender, -change.scaled)
@@ -289,24 +374,7 @@ class Fold:
         """Set the borrowing bit, for which there is no event, to whether there is debt."""
         variable, stable = self._state.scaled.rows, self._state.stable.rows
         owes = reserve.variable_token + user in variable or reserve.stable_token + user in stable
-        self._set_bit(user, 2 * reserve.index, log, wanted=owes)
-
-    def _set_bit(self, user: Address, place: int, log: RawLog, *, wanted: bool) -> None:
-        old = self._state.bitmaps.get(user) or 0
-        new = old | 1 << place if wanted else old & ~(1 << place)
-        if new == old:
-            return
-        self._state.bitmaps.set(user, new or None)
-        self._state.mark_epoch(user, log.log_index)
-        self._sort_debtor(user, owed=bool(old & BORROWING_BITS), owes=bool(new & BORROWING_BITS))
-
-    def _sort_debtor(self, user: Address, *, owed: bool, owes: bool) -> None:
-        if self._debtors is None or owed == owes:
-            return
-        if owes:
-            insort(self._debtors, user)
-        else:
-            del self._debtors[bisect_left(self._debtors, user)]
+        self.owing.set_bit(user, 2 * reserve.index, log.log_index, wanted=owes)
 
     # The oracle and its feeds, when prices are followed by events.
 
@@ -321,19 +389,6 @@ class Fold:
         for asset, row in list(self._state.prices.rows.items()):
             if row.source == log.address:
                 self._state.prices.set(asset, answered(row, change.answer, self._state.now.number))
-
-
-def renamed(market: Contracts, change: AddressSet) -> Contracts:
-    """Return the market's contracts after the provider named one of them."""
-    field = NAMED.get(change.identifier)
-    if field is None:
-        return market
-    named: dict[str, Any] = {field: change.address}
-    if change.identifier == POOL:
-        named["revision"] = None
-    if change.identifier == PRICE_ORACLE_SENTINEL:
-        named |= {"sentinel_allows": None, "sentinel_read_at": -1}
-    return replace(market, **named)
 
 
 def answered(row: PriceRow, answer: int, block: int) -> PriceRow:

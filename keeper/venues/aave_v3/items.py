@@ -15,9 +15,17 @@ from keeper.core.errors import NodeMalformed
 from keeper.core.facts import ContractRead
 from keeper.core.ids import ADDRESS_LENGTH, Address, to_hex
 from keeper.venues.aave_v3.codec import BYTE_LIMIT, RATIO_LIMIT
-from keeper.venues.aave_v3.reads import ASSET_PRICE, ASSET_SOURCE, LIQUIDATION_ALLOWED, WORD, selector_of
+from keeper.venues.aave_v3.reads import (
+    ASSET_PRICE,
+    ASSET_SOURCE,
+    LIQUIDATION_ALLOWED,
+    VIRTUAL_BALANCE,
+    WORD,
+    selector_of,
+)
 
 NUMBER_LIMIT = 1 << 40
+LIST_LIMIT = 1 << 128
 ADDRESS_LIMIT = 1 << 160
 WORD_LIMIT = 1 << 256
 Words = list[int]
@@ -38,6 +46,9 @@ class Kind(IntEnum):
     USER = 8
     SCALED = 9
     STABLE = 10
+    MEMBERS = 11
+    GRACE = 12
+    COUNTED = 13
 
 
 class View(NamedTuple):
@@ -101,6 +112,12 @@ VIEWS: Mapping[Kind, tuple[View, ...]] = MappingProxyType(
             _of_subject("getUserStableRate(address)"),
             _of_subject("getUserLastUpdated(address)", NUMBER_LIMIT),
         ),
+        Kind.MEMBERS: (
+            _of_subject("getEModeCategoryCollateralBitmap(uint8)", LIST_LIMIT),
+            _of_subject("getEModeCategoryLtvzeroBitmap(uint8)", LIST_LIMIT),
+        ),
+        Kind.GRACE: (_of_subject("getLiquidationGracePeriod(address)", NUMBER_LIMIT),),
+        Kind.COUNTED: (View(VIRTUAL_BALANCE, takes_subject=True),),
     }
 )
 SOURCE_VIEW = View(ASSET_SOURCE, takes_subject=True, limits={0: ADDRESS_LIMIT})

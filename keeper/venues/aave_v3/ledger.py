@@ -28,17 +28,18 @@ from keeper.core.venue import (
 from keeper.venues.aave_v3 import audit, calls, liquidation
 from keeper.venues.aave_v3.codec import DECODERS, FEED_TOPICS, decode
 from keeper.venues.aave_v3.events import AddressSet, Change, Liquidated, ReserveInitialized, SourceSet
-from keeper.venues.aave_v3.fold import NAMED, Fold
+from keeper.venues.aave_v3.fold import Fold
 from keeper.venues.aave_v3.margin import UserAccountData, account_data, position_of
 from keeper.venues.aave_v3.market import Market, Unknown, market_at
 from keeper.venues.aave_v3.math import WAD
+from keeper.venues.aave_v3.naming import NAMED
 from keeper.venues.aave_v3.reading import MarketReading
-from keeper.venues.aave_v3.reads import fold_reads, requests
+from keeper.venues.aave_v3.reads import fold_reads, fold_revision, requests
 from keeper.venues.aave_v3.state import ONLY_ROW, BlockRow, State
 
 LIQUIDATION_GAS = 600_000
 """Measured 277,000 to 476,000 on the local market; price adapters and tokens of a real one cost more than ours."""
-DUMP_HEADER = b"aave_v3/2\n"
+DUMP_HEADER = b"aave_v3/3\n"
 NOTHING = BaseAmount(0)
 
 
@@ -165,9 +166,9 @@ class AaveLedger:
         if change is None:
             return None
         self._market = self._accounts = None
-        if isinstance(change, Liquidated):
-            return self._seen(log, change) if log.address == self._state.market.pool else None
         self._fold.apply(log, change)
+        if isinstance(change, Liquidated) and log.address == self._state.market.pool:
+            return self._seen(log, change)
         return None
 
     def _seen(self, log: RawLog, change: Liquidated) -> LiquidationSeen:
@@ -184,6 +185,9 @@ class AaveLedger:
 
     def apply_reads(self, reads: Sequence[ContractRead]) -> None:
         """Fold the block's reads; those of other venues are ignored."""
+        fold_revision(self._state, reads)
+        if self._fold.settle():
+            self._accounts = None
         fold_reads(self._state, reads)
         self._market = None
 
@@ -205,7 +209,7 @@ class AaveLedger:
     def accounts(self) -> tuple[Address, ...]:
         """Every account with debt, sorted; none while the market is being read."""
         if self._accounts is None:
-            self._accounts = () if self._reading.header is not None else tuple(self._fold.debtors())
+            self._accounts = () if self._reading.header is not None else tuple(self._fold.owing.debtors())
         return self._accounts
 
     def margin(self, account: Address) -> AccountMargin:

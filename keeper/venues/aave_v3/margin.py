@@ -1,8 +1,9 @@
-"""An account's margin, by the contract's own arithmetic (GenericLogic.calculateUserAccountData, v3.0).
+"""An account's margin, by the contract's own arithmetic (GenericLogic.calculateUserAccountData, v3.0 and v3.6).
 
-The order of operations and every truncation are the contract's: base values are floored for each asset, average
-ratios are floored to whole basis points, and only then does the health factor round half up. That is why a float, or
-a cleverer order, would not do.
+The order of operations and every truncation are the contract's. In v3.0 base values are floored for each asset, average
+ratios are floored to whole basis points, and only then does the health factor round half up. In v3.6 debts are rounded
+up, collateral of no threshold counts, and health follows from the weighted sum itself. That is why a float, or a
+cleverer order, would not do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import msgspec
 from keeper.core.ids import Address
 from keeper.core.units import UINT256_MAX
 from keeper.venues.aave_v3.market import NO_CATEGORY, CategoryNow, Market, ReserveNow, Unknown, stable_balance
-from keeper.venues.aave_v3.math import HALF_RAY, RAY, percent_mul, wad_div
+from keeper.venues.aave_v3.math import HALF_RAY, PERCENT, RAY, percent_mul, percent_mul_floor, wad_div
 from keeper.venues.aave_v3.state import State
 
 BORROWING = 1
@@ -70,7 +71,7 @@ def _holding(state: State, market: Market, account: Address, reserve: ReserveNow
     variable = stable = 0
     if pair & BORROWING:
         variable = scaled.get(reserve.variable_token + account, 0)
-        debt = state.stable.get(reserve.stable_token + account)
+        debt = state.stable.get(reserve.stable_token + account) if market.rules.stable_debt else None
         stable = stable_balance(market, debt.principal, debt.rate, debt.since) if debt is not None else 0
     return Holding(reserve, bool(pair & COLLATERAL), supplied, variable, stable)
 
@@ -80,15 +81,19 @@ def mode_of(market: Market, position: Position) -> CategoryNow:
     return market.categories.get(position.mode, NO_CATEGORY) if position.mode else NO_CATEGORY
 
 
-def price_in(position: Position, mode: CategoryNow, reserve: ReserveNow) -> int | Unknown:
+def price_in(mode: CategoryNow, reserve: ReserveNow) -> int | Unknown:
     """Return the price that counts for this account: the mode's source, if it has one, for the mode's members."""
-    in_mode = position.mode and reserve.category == position.mode
-    return mode.price if in_mode and mode.price else reserve.price
+    return mode.price if mode.price and is_member(mode, reserve) else reserve.price
 
 
-def debt_of(holding: Holding) -> int:
+def is_member(mode: CategoryNow, reserve: ReserveNow) -> bool:
+    """Tell whether a mode's ratios are for a reserve."""
+    return bool(mode.members >> reserve.index & 1)
+
+
+def debt_of(market: Market, holding: Holding) -> int:
     """Return the debt of both kinds, in base units of the token."""
-    return (holding.variable * holding.reserve.debt_index + HALF_RAY) // RAY + holding.stable
+    return market.rules.owed.balance(holding.variable, holding.reserve.debt_index) + holding.stable
 
 
 def account_data(market: Market, position: Position) -> UserAccountData | Unknown:
@@ -98,10 +103,16 @@ def account_data(market: Market, position: Position) -> UserAccountData | Unknow
     mode = mode_of(market, position)
     if position.holdings and isinstance(mode.price, Unknown):
         return mode.price
+    return (_by_lists if market.rules.member_lists else _by_categories)(mode, position)
+
+
+def _by_categories(mode: CategoryNow, position: Position) -> UserAccountData | Unknown:
+    """Repeat v3.0."""
     collateral = debt = ltv_sum = threshold_sum = 0
     for holding in position.holdings:
         reserve = holding.reserve
-        price = price_in(position, mode, reserve)
+        member = mode.members >> reserve.index & 1
+        price = mode.price if member and mode.price else reserve.price
         if reserve.doubt is not None:
             return reserve.doubt
         if isinstance(price, Unknown):
@@ -109,10 +120,11 @@ def account_data(market: Market, position: Position) -> UserAccountData | Unknow
         if holding.collateral and reserve.threshold:
             value = (holding.supplied * reserve.income + HALF_RAY) // RAY * price // reserve.unit
             collateral += value
-            ratios = mode if position.mode and reserve.category == position.mode else reserve
+            ratios = mode if member else reserve
             ltv_sum += value * ratios.ltv if reserve.ltv else 0
             threshold_sum += value * ratios.threshold
-        debt += price * debt_of(holding) // reserve.unit
+        owed = (holding.variable * reserve.debt_index + HALF_RAY) // RAY + holding.stable
+        debt += price * owed // reserve.unit
     return _summary(collateral, debt, ltv_sum, threshold_sum)
 
 
@@ -121,4 +133,29 @@ def _summary(collateral: int, debt: int, ltv_sum: int, threshold_sum: int) -> Us
     threshold = threshold_sum // collateral if collateral else 0
     health = wad_div(percent_mul(collateral, threshold), debt) if debt else UINT256_MAX
     available = max(percent_mul(collateral, ltv) - debt, 0)
+    return UserAccountData(collateral, debt, available, threshold, ltv, health)
+
+
+def _by_lists(mode: CategoryNow, position: Position) -> UserAccountData | Unknown:
+    """Repeat v3.6."""
+    collateral = debt = ltv_sum = threshold_sum = 0
+    for holding in position.holdings:
+        reserve = holding.reserve
+        price = reserve.price
+        if reserve.doubt is not None:
+            return reserve.doubt
+        if isinstance(price, Unknown):
+            return price
+        if holding.collateral:
+            value = holding.supplied * reserve.income // RAY * price // reserve.unit
+            collateral += value
+            ratios = mode if mode.members >> reserve.index & 1 else reserve
+            lends = ratios is reserve or not mode.without_ltv >> reserve.index & 1
+            ltv_sum += value * ratios.ltv if lends else 0
+            threshold_sum += value * ratios.threshold
+        debt -= -(-holding.variable * reserve.debt_index // RAY) * -price // reserve.unit
+    ltv = ltv_sum // collateral if collateral else 0
+    threshold = threshold_sum // collateral if collateral else 0
+    health = wad_div(threshold_sum, debt) // PERCENT if debt else UINT256_MAX
+    available = max(percent_mul_floor(collateral, ltv) - debt, 0)
     return UserAccountData(collateral, debt, available, threshold, ltv, health)

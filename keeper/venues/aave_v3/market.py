@@ -24,7 +24,8 @@ class ReserveNow(msgspec.Struct, frozen=True, gc=False):
     """A reserve at a timestamp.
 
     ``income`` and ``debt_index`` in ray; ``price`` in base currency per whole token, ``unit`` base units of the token;
-    ratios 1e-4; ``liquidity`` the tokens that can leave, ``None`` when not known.
+    ratios 1e-4; ``liquidity`` the tokens that can leave, ``None`` when not known; ``in_grace`` while nobody is
+    liquidated over it.
     """
 
     asset: Address
@@ -40,24 +41,30 @@ class ReserveNow(msgspec.Struct, frozen=True, gc=False):
     threshold: int
     bonus: int
     protocol_fee: int
-    category: int
     live: bool
     paused: bool
+    in_grace: bool
     liquidity: int | None
     doubt: Unknown | None
 
 
 class CategoryNow(msgspec.Struct, frozen=True, gc=False):
-    """An efficiency mode; ``price`` is its price source's, zero when it has none."""
+    """An efficiency mode; ``price`` is its price source's, zero when it has none.
+
+    ``members`` and ``without_ltv`` have a bit for each reserve by its place: the assets that the ratios are for, and
+    those of them that lend nothing.
+    """
 
     ltv: int
     threshold: int
     bonus: int
     has_source: bool
     price: int | Unknown
+    members: int
+    without_ltv: int
 
 
-NO_CATEGORY = CategoryNow(0, 0, 0, has_source=False, price=0)
+NO_CATEGORY = CategoryNow(0, 0, 0, has_source=False, price=0, members=0, without_ltv=0)
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -80,7 +87,7 @@ def market_at(state: State, timestamp: int) -> Market:
     """Return the market of a state at a timestamp (seconds, not before the state's block)."""
     rules, doubt = _rules(state)
     reserves = [_reserve(state, rules, asset, reserve, timestamp) for asset, reserve in state.listed()]
-    categories = {key[0]: _category(state, row) for key, row in sorted(state.categories.rows.items())}
+    categories = {key[0]: _category(state, rules, key[0], row) for key, row in sorted(state.categories.rows.items())}
     return Market(
         timestamp,
         rules,
@@ -119,17 +126,17 @@ def _reserve(state: State, rules: Rules, asset: Address, reserve: Reserve, times
         reserve.a_token,
         reserve.stable_token,
         reserve.variable_token,
-        _income(interest, timestamp),
-        _debt_index(interest, rules, timestamp),
+        income(interest, timestamp),
+        debt_index(interest, rules, timestamp),
         price_of(state, asset),
         10 ** (decimals or 0),
         reserve.ltv,
         reserve.threshold,
         reserve.bonus,
         reserve.protocol_fee,
-        reserve.category,
         reserve.active,
         reserve.paused,
+        reserve.grace_until >= timestamp,
         state.liquidity.get(asset),
         _doubt(asset, reserve, decimals),
     )
@@ -141,7 +148,7 @@ def _doubt(asset: Address, reserve: Reserve, decimals: int | None) -> Unknown | 
     return Unknown(f"{to_hex(asset)}: its decimals are not known") if decimals is None else None
 
 
-def _income(interest: Interest, timestamp: int) -> int:
+def income(interest: Interest, timestamp: int) -> int:
     """Return the liquidity index at a timestamp (ReserveLogic.getNormalizedIncome)."""
     seconds = timestamp - interest.since
     if seconds == 0 or not interest.liquidity_rate:
@@ -149,7 +156,7 @@ def _income(interest: Interest, timestamp: int) -> int:
     return ray_mul(linear_interest(interest.liquidity_rate, seconds), interest.liquidity_index)
 
 
-def _debt_index(interest: Interest, rules: Rules, timestamp: int) -> int:
+def debt_index(interest: Interest, rules: Rules, timestamp: int) -> int:
     """Return the variable borrow index at a timestamp (ReserveLogic.getNormalizedDebt)."""
     seconds = timestamp - interest.since
     if seconds == 0 or not interest.variable_rate:
@@ -157,10 +164,16 @@ def _debt_index(interest: Interest, rules: Rules, timestamp: int) -> int:
     return ray_mul(rules.compounded_interest(interest.variable_rate, seconds), interest.variable_index)
 
 
-def _category(state: State, row: Category) -> CategoryNow:
+def _category(state: State, rules: Rules, number: int, row: Category) -> CategoryNow:
     has_source = row.price_source != ZERO_ADDRESS
-    price = price_of(state, row.price_source) if has_source else 0
-    return CategoryNow(row.ltv, row.threshold, row.bonus, has_source, price)
+    if rules.member_lists:
+        price = Unknown("the efficiency mode had a price source before the pool was upgraded") if has_source else 0
+        members, without_ltv = int(row.collateral), int(row.without_ltv)
+    else:
+        price = price_of(state, row.price_source) if has_source else 0
+        members = sum(1 << reserve.index for _, reserve in state.listed() if reserve.category == number)
+        without_ltv = 0
+    return CategoryNow(row.ltv, row.threshold, row.bonus, has_source, price, members, without_ltv)
 
 
 def price_of(state: State, asset: Address) -> int | Unknown:

@@ -7,7 +7,8 @@ end in the same rows; the rows of the reading itself are gone when it is complet
 
 That nobody was left out is proved: the scaled balances that were read must add up to each token's own total. The
 stable-debt tokens have no such total (they compound it at an average rate); but whoever owes one has supplied
-something, and the configuration of an account says whether it owes.
+something, and the configuration of an account says whether it owes. Where there is no stable debt that is not asked:
+before v3.1 a liquidation could leave the configuration saying so after the last debt was gone.
 
 Calls cannot tell when a position last changed, so the epoch of each account is the block that was read. Nor do they
 tell whether a token was upgraded before it: the pool's revision chooses the rules, as it does for every later block.
@@ -29,6 +30,7 @@ from keeper.venues.aave_v3.codec import BYTE_LIMIT, decode, topic_of
 from keeper.venues.aave_v3.events import ModeSet, ScaledMinted, ScaledTransferred, StableMinted
 from keeper.venues.aave_v3.items import SOURCE_VIEW, VIEWS, Item, Kind, Words, address_of, check, words_of
 from keeper.venues.aave_v3.reads import WORD, fold_reads
+from keeper.venues.aave_v3.rules import RULES, Rules
 from keeper.venues.aave_v3.state import (
     ONLY_ROW,
     BlockRow,
@@ -85,6 +87,8 @@ class MarketReading:
             Kind.USER: self._take_user,
             Kind.SCALED: self._take_scaled,
             Kind.STABLE: self._take_stable,
+            Kind.MEMBERS: self._take_members,
+            Kind.GRACE: self._take_grace,
         }
 
     @property
@@ -181,7 +185,7 @@ class MarketReading:
 
     def _indebted_without_debt(self) -> Iterator[bytes]:
         """Yield the accounts whose configuration says that they owe an asset of which no debt was read."""
-        listed = self._state.listed()
+        listed = self._state.listed() if self._rules is None or self._rules.stable_debt else []
         for user, bits in sorted(self._state.bitmaps.rows.items()):
             for _, row in listed:
                 found = row.variable_token + user in self._state.scaled.rows
@@ -247,7 +251,11 @@ class MarketReading:
         return [token for _, row in self._state.listed() for token in (row.a_token, row.variable_token)]
 
     def _stable_tokens(self) -> list[Address]:
-        return [row.stable_token for _, row in self._state.listed()]
+        return [row.stable_token for _, row in self._state.listed() if row.stable_token != ZERO_ADDRESS]
+
+    @property
+    def _rules(self) -> Rules | None:
+        return RULES.get(self._state.market.revision or 0)
 
     # One method for each kind.
 
@@ -266,12 +274,26 @@ class MarketReading:
         self._state.contracts.set(ONLY_ROW, replace(self._state.market, revision=revision))
         for asset in assets:
             self._want(Kind.ASSET, item.target, address_of(asset))
+        if self._rules is not None and self._rules.member_lists:
+            for number in range(1, BYTE_LIMIT):
+                self._want(Kind.MEMBERS, item.target, address_of(number))
 
     def _take_category(self, item: Item, answers: list[Words]) -> None:
         _, ltv, threshold, bonus, source, *_ = answers[0]
         if threshold:  # the configurator refuses a category without one
-            self._state.categories.set(item.subject[-1:], Category(ltv, threshold, bonus, address_of(source)))
+            key = item.subject[-1:]
+            row = self._state.categories.get(key) or Category()
+            row = replace(row, ltv=ltv, threshold=threshold, bonus=bonus, price_source=address_of(source))
+            self._state.categories.set(key, row)
             self._want_price(address_of(source))
+
+    def _take_members(self, item: Item, answers: list[Words]) -> None:
+        (collateral,), (without_ltv,) = answers
+        if collateral or without_ltv:
+            key = item.subject[-1:]
+            row = self._state.categories.get(key) or Category()
+            row = replace(row, collateral=BigInt(collateral), without_ltv=BigInt(without_ltv))
+            self._state.categories.set(key, row)
 
     def _take_asset(self, item: Item, answers: list[Words]) -> None:
         words, asset = answers[0], item.subject
@@ -294,10 +316,18 @@ class MarketReading:
         self._state.reserves.set(asset, row)
         self._state.interest.set(asset, Interest(index, rate, variable_index, variable_rate, words[6]))
         self._state.decimals.set(a_token, _field(bits, 48, 8))
-        self._want(Kind.LIQUIDITY, asset, a_token)
+        if self._rules is not None and self._rules.counted_liquidity:
+            self._want(Kind.COUNTED, item.target, asset)
+            self._want(Kind.GRACE, item.target, asset)
+        else:
+            self._want(Kind.LIQUIDITY, asset, a_token)
         self._want(Kind.TOTAL, a_token)
         self._want(Kind.TOTAL, variable_token)
         self._want_price(asset)
+
+    def _take_grace(self, item: Item, answers: list[Words]) -> None:
+        row = self._state.reserves[item.subject]
+        self._state.reserves.set(item.subject, replace(row, grace_until=answers[0][0]))
 
     def _want_price(self, asset: Address) -> None:
         oracle = self._state.market.oracle

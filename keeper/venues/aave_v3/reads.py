@@ -1,9 +1,10 @@
 """What events cannot tell, asked by view calls at the end of a block and folded from their answers.
 
-Four things are asked. The pool's revision, when it is not known. The price-oracle sentinel's permission, at every
-block while there is a sentinel. The underlying balance of an aToken, in each block that moved the reserve, because a
-seizure fails when the tokens are lent out (a donation of tokens moves it without an event; it is then too low until
-the reserve is touched). And prices.
+Four things are asked. The pool's revision, when it is not known, and with an upgrade that of every token. The
+price-oracle sentinel's permission, at every block while there is a sentinel. What can leave a reserve, in each block
+that moved it, because a seizure fails when the tokens are lent out: the pool's own count where it keeps one (since
+v3.4), else the underlying balance of the aToken (a donation of tokens moves it without an event; it is then too low
+until the reserve is touched). And prices.
 
 Prices are read at every block when they are to be ``"read"``: adapters change their answer without any event. When
 they come by ``"events"``, a price is read until the feed behind it is known and surely watched, and followed by
@@ -42,8 +43,10 @@ from keeper.venues.aave_v3.events import (
     SourceSet,
     Upgraded,
 )
-from keeper.venues.aave_v3.fold import renamed
-from keeper.venues.aave_v3.state import ONLY_ROW, Contracts, Following, PriceRow, State
+from keeper.venues.aave_v3.fold import UPGRADED
+from keeper.venues.aave_v3.naming import renamed
+from keeper.venues.aave_v3.rules import RULES, Rules
+from keeper.venues.aave_v3.state import ONLY_ROW, Contracts, Following, PriceRow, Reserve, State
 
 WORD = 32
 
@@ -58,6 +61,9 @@ ASSET_PRICE = selector_of("getAssetPrice(address)")
 ASSET_SOURCE = selector_of("getSourceOfAsset(address)")
 LIQUIDATION_ALLOWED = selector_of("isLiquidationAllowed()")
 BALANCE_OF = selector_of("balanceOf(address)")
+VIRTUAL_BALANCE = selector_of("getVirtualUnderlyingBalance(address)")
+A_TOKEN_REVISION = selector_of("ATOKEN_REVISION()")
+DEBT_TOKEN_REVISION = selector_of("DEBT_TOKEN_REVISION()")
 
 
 def requests(state: State, changes: Sequence[Change], *, by_events: bool) -> tuple[ReadRequest, ...]:
@@ -66,27 +72,44 @@ def requests(state: State, changes: Sequence[Change], *, by_events: bool) -> tup
     for change in changes:
         if isinstance(change, AddressSet):
             market = renamed(market, change)
-    needed = [*_of_market(market, changes), *_of_liquidity(state, changes)]
+    needed = [*_of_market(market, changes), *_of_tokens(state, changes), *_of_liquidity(state, market, changes)]
     if market.oracle != ZERO_ADDRESS:
         needed += _of_prices(state, market.oracle, changes, by_events=by_events)
     return tuple(needed)
 
 
 def _of_market(market: Contracts, changes: Sequence[Change]) -> Iterable[ReadRequest]:
-    upgraded = any(isinstance(change, Upgraded) for change in changes)
-    if market.pool != ZERO_ADDRESS and (market.revision is None or upgraded):
+    if market.pool != ZERO_ADDRESS and (market.revision is None or _upgraded(changes)):
         yield ReadRequest(market.pool, POOL_REVISION)
     if market.sentinel != ZERO_ADDRESS:
         yield ReadRequest(market.sentinel, LIQUIDATION_ALLOWED)
 
 
-def _of_liquidity(state: State, changes: Sequence[Change]) -> Iterable[ReadRequest]:
+def _upgraded(changes: Sequence[Change]) -> bool:
+    return any(isinstance(change, Upgraded) for change in changes)
+
+
+def _of_tokens(state: State, changes: Sequence[Change]) -> Iterable[ReadRequest]:
+    """Ask every token for its revision when one of them, or the pool, may have been upgraded."""
+    if _upgraded(changes):
+        for _, reserve in state.listed():
+            yield ReadRequest(reserve.a_token, A_TOKEN_REVISION)
+            yield ReadRequest(reserve.variable_token, DEBT_TOKEN_REVISION)
+
+
+def _of_liquidity(state: State, market: Contracts, changes: Sequence[Change]) -> Iterable[ReadRequest]:
+    """Ask for what can leave a reserve: of the pool or of the asset, of both while the revision is not known."""
+    anew = market.revision is None or _upgraded(changes)
+    rules = RULES.get(market.revision or 0)
+    counted = rules is not None and rules.counted_liquidity
     tokens = {asset: reserve.a_token for asset, reserve in state.listed()}
     tokens |= {change.asset: change.a_token for change in changes if isinstance(change, ReserveInitialized)}
     moved = dict.fromkeys(change.asset for change in changes if isinstance(change, RatesUpdated))
-    unknown = dict.fromkeys(asset for asset in tokens if asset not in state.liquidity.rows)
+    unknown = dict.fromkeys(asset for asset in tokens if anew or asset not in state.liquidity.rows)
     for asset in unknown | moved:
-        if asset in tokens:
+        if asset in tokens and (anew or counted):
+            yield ReadRequest(market.pool, _call(VIRTUAL_BALANCE, asset))
+        if asset in tokens and (anew or not counted):
             yield ReadRequest(asset, _call(BALANCE_OF, tokens[asset]))
 
 
@@ -115,18 +138,33 @@ def _call(selector: bytes, argument: Address) -> bytes:
     return selector + bytes(12) + argument
 
 
+def fold_revision(state: State, reads: Sequence[ContractRead]) -> None:
+    """Fold the pool's revision, by which the rest is folded, if it was asked for."""
+    market = state.market
+    for read in reads:
+        if read.target == market.pool and read.calldata == POOL_REVISION:
+            state.contracts.set(ONLY_ROW, replace(market, revision=_small(_word(read))))
+
+
 def fold_reads(state: State, reads: Sequence[ContractRead]) -> None:
     """Fold the answers that are about this market; the others are ignored."""
+    rules = RULES.get(state.market.revision or 0)
     market = state.market
     sources = _sources(reads, market.oracle)
     priced = state.priced()
+    counted = _by_argument(reads, market.pool, VIRTUAL_BALANCE)
     for asset, answer in _by_argument(reads, market.oracle, ASSET_PRICE).items():
         if asset in priced:
             state.prices.set(asset, _price(state, asset, answer, sources))
     for asset, reserve in state.listed():
-        balance = _by_argument(reads, asset, BALANCE_OF).get(reserve.a_token)
+        if rules is not None and rules.counted_liquidity:
+            balance = counted.get(asset)
+        else:
+            balance = _by_argument(reads, asset, BALANCE_OF).get(reserve.a_token)
         if balance is not None:
             state.liquidity.set(asset, _word(balance))
+        if rules is not None and reserve.doubt == UPGRADED:
+            _trust_tokens(state, rules, asset, reserve, reads)
     if (answered := _market(state, reads)) != market:
         state.contracts.set(ONLY_ROW, answered)
 
@@ -134,14 +172,23 @@ def fold_reads(state: State, reads: Sequence[ContractRead]) -> None:
 def _market(state: State, reads: Sequence[ContractRead]) -> Contracts:
     market = state.market
     for read in reads:
-        if read.target == market.pool and read.calldata == POOL_REVISION:
-            market = replace(market, revision=_small(_word(read)))
         if read.target == market.sentinel and read.calldata == LIQUIDATION_ALLOWED:
             allows = _small(_word(read))
             market = replace(
                 market, sentinel_allows=None if allows is None else bool(allows), sentinel_read_at=state.now.number
             )
     return market
+
+
+def _trust_tokens(state: State, rules: Rules, asset: Address, reserve: Reserve, reads: Sequence[ContractRead]) -> None:
+    """Follow a reserve again when both its tokens say that they are what the pool's rules are about."""
+    answers = {(read.target, read.calldata): _word(read) for read in reads}
+    revisions = (
+        answers.get((reserve.a_token, A_TOKEN_REVISION)),
+        answers.get((reserve.variable_token, DEBT_TOKEN_REVISION)),
+    )
+    if all(revision in known for revision, known in zip(revisions, rules.token_revisions, strict=True)):
+        state.reserves.set(asset, replace(reserve, doubt=""))
 
 
 def _sources(reads: Sequence[ContractRead], oracle: Address) -> dict[Address, Address]:

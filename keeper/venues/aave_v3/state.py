@@ -10,7 +10,7 @@ from enum import Enum
 
 import msgspec
 
-from keeper.core.facts import BlockHeader
+from keeper.core.facts import BlockHeader, RawLog
 from keeper.core.ids import ADDRESS_LENGTH, ZERO_ADDRESS, Address
 from keeper.core.units import BigInt
 from keeper.venues.aave_v3.math import RAY
@@ -42,7 +42,10 @@ class Contracts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Reserve(msgspec.Struct, frozen=True, array_like=True):
-    """A listed asset. Ratios 1e-4; ``index`` is its place in the pool's list; ``doubt`` says why it is not followed."""
+    """A listed asset. Ratios 1e-4; ``index`` is its place in the pool's list.
+
+    ``grace_until`` (seconds) is when it may be liquidated again; ``doubt`` says why it is not followed.
+    """
 
     index: int
     a_token: Address
@@ -56,6 +59,7 @@ class Reserve(msgspec.Struct, frozen=True, array_like=True):
     active: bool = True
     paused: bool = False
     doubt: str = ""
+    grace_until: int = 0
 
 
 class Interest(msgspec.Struct, frozen=True, array_like=True):
@@ -69,12 +73,18 @@ class Interest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Category(msgspec.Struct, frozen=True, array_like=True):
-    """An efficiency-mode category: ratios 1e-4; ``price_source`` zero when each asset keeps its own price."""
+    """An efficiency-mode category: ratios 1e-4; ``price_source`` zero when each asset keeps its own price.
+
+    ``collateral`` has a bit for each reserve, by its place, that the category's ratios apply to, and
+    ``without_ltv`` for each of them that lends nothing; neither is kept before v3.2, when a reserve named its category.
+    """
 
     ltv: int = 0
     threshold: int = 0
     bonus: int = 0
     price_source: Address = ZERO_ADDRESS
+    collateral: BigInt = BigInt(0)
+    without_ltv: BigInt = BigInt(0)
 
 
 class StableDebt(msgspec.Struct, frozen=True, array_like=True):
@@ -106,6 +116,13 @@ class PriceRow(msgspec.Struct, frozen=True, array_like=True):
     following: Following = Following.READ
 
 
+class WaitingRow(msgspec.Struct, frozen=True, array_like=True):
+    """A log that cannot be folded before the pool's revision is known, and its block."""
+
+    block: BlockRow
+    log: RawLog
+
+
 class ReadingRow(msgspec.Struct, frozen=True, array_like=True):
     """The block that the market is being read at, and the last block whose logs were searched for holders."""
 
@@ -134,6 +151,7 @@ class State:
         self.epochs = tables.table("epochs", ADDRESS_LENGTH, UnsignedColumn(12))
         self.scaled = tables.table("scaled", 2 * ADDRESS_LENGTH, UnsignedColumn(32))
         self.stable = tables.table("stable", 2 * ADDRESS_LENGTH, StructColumn(StableDebt))
+        self.waiting = tables.table("waiting", 12, StructColumn(WaitingRow))
         self.reading = tables.table("reading", 1, StructColumn(ReadingRow))
         self.holders = tables.table("holders", 2 * ADDRESS_LENGTH, UnsignedColumn(1))
         self.unread = tables.table("unread", ITEM_LENGTH, UnsignedColumn(1))
