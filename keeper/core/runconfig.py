@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from keeper.core.ids import Address
-from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad, Wei
+from keeper.core.ids import Address, Hash32
+from keeper.core.units import BaseAmount, Bps, Price, TokenAmount, Wad, Wei
 
 
 class ChainSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,13 +30,21 @@ class ChainSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     scanned: bool = False
 
 
+class IsolatedSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which isolated market a venue is: its id, and what one whole of its loan token counts as (USD, 1e-8)."""
+
+    market: Hash32
+    loan_price: Price
+
+
 class VenueSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A deployment of a protocol on a chain.
 
-    ``root`` is the protocol's root contract (Aave: PoolAddressesProvider). ``prices`` is ``"read"`` (the venue's
-    oracle is called at every block) or ``"events"`` (its feeds emit ``AnswerUpdated``; the oracle is called once
-    for each new source). ``bootstrap`` is ``"logs"`` (all events since ``from_block`` are folded) or ``"snapshot"``
-    (the venue is read at one block).
+    ``root`` is the protocol's root contract (Aave: PoolAddressesProvider; Morpho: the contract itself). ``prices`` is
+    ``"read"`` (the venue's oracle is called at every block) or ``"events"`` (its feeds emit ``AnswerUpdated``; the
+    oracle is called once for each new source). ``bootstrap`` is ``"logs"`` (all events since ``from_block`` are folded)
+    or ``"snapshot"`` (the venue is read at one block). ``isolated`` is set where the protocol has isolated markets,
+    else unset (and so not encoded) rather than empty: records of before it are read and written alike.
     """
 
     name: str
@@ -46,6 +54,7 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     from_block: int
     prices: Literal["read", "events"]
     bootstrap: Literal["logs", "snapshot"] = "logs"
+    isolated: IsolatedSpec | msgspec.UnsetType = msgspec.UNSET
 
 
 class SignerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keeper.core.errors import ConfigError
 from keeper.core.runconfig import VenueSpec
 from keeper.core.venue import Ledger
 from keeper.venues.aave_v3.ledger import AaveLedger
+from keeper.venues.morpho_blue.ledger import MorphoLedger
 
-PROTOCOLS = {AaveLedger.protocol: AaveLedger}
+PROTOCOLS: dict[str, Callable[[VenueSpec], Ledger]] = {
+    AaveLedger.protocol: AaveLedger,
+    MorphoLedger.protocol: MorphoLedger,
+}
 
 
 def open_ledger(spec: VenueSpec) -> Ledger:

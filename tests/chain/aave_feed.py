@@ -7,17 +7,21 @@ the block's hash. What was fed is kept, so that blocks can be undone and fed aga
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
 import msgspec
+from typing_extensions import TypeVar
 
 from keeper.core.errors import NodeRefused
 from keeper.core.facts import BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32, parse_address, parse_hash, to_hex
 from keeper.core.runconfig import VenueSpec
-from keeper.core.venue import LiquidationSeen
+from keeper.core.venue import Ledger, LiquidationSeen
 from keeper.lab.localchain.aave import AaveMarket
 from keeper.lab.localchain.rpc import LabRpc, Request
 from keeper.venues.aave_v3.ledger import AaveLedger
+
+AnyLedger = TypeVar("AnyLedger", bound=Ledger, default=AaveLedger)
 
 
 class _Header(msgspec.Struct, frozen=True, rename="camel"):
@@ -51,10 +55,10 @@ def open_aave(market: AaveMarket, prices: str) -> AaveLedger:
     return AaveLedger(VenueSpec(**fields))  # type: ignore[arg-type]  # the fields are of several types
 
 
-class Feed:
+class Feed(Generic[AnyLedger]):
     """One ledger and the blocks it was fed, newest last; ``first`` is the first of them."""
 
-    def __init__(self, rpc: LabRpc, ledger: AaveLedger, first: int = 0) -> None:
+    def __init__(self, rpc: LabRpc, ledger: AnyLedger, first: int = 0) -> None:
         self._rpc = rpc
         self._first = first
         self.ledger = ledger

@@ -1,0 +1,6 @@
+"""Morpho Blue: one isolated market of one Morpho contract, from logs to exact positions and liquidations.
+
+``events`` and ``codec`` read logs, ``state`` and ``fold`` keep what they say, ``reads`` asks what they do not say,
+``rate`` repeats the interest-rate model, ``market`` looks at the state at a timestamp, ``liquidation`` repeats the
+contract's arithmetic, ``calls`` writes transactions, and ``ledger`` is the venue that the engine sees.
+"""
