@@ -23,7 +23,8 @@ def plain(value: object) -> object:
         case Record():
             return record_document(value)
         case msgspec.Struct():
-            return {field: plain(getattr(value, field)) for field in value.__struct_fields__}
+            fields = {field: getattr(value, field) for field in value.__struct_fields__}
+            return {field: plain(item) for field, item in fields.items() if item is not msgspec.UNSET}
         case Mapping():
             return {key: plain(item) for key, item in value.items()}
         case list() | tuple():
