@@ -9,42 +9,37 @@ account is what the first one left.
 Two objectives:
 
 ``target-health``
-    The smallest slice, by repaid value, that restores the target health, over all debt and collateral pairs; one that
-    would leave less than the dust limit of its debt takes all that may be covered. A slice that earns something comes
-    before one that does not. When no pair reaches the target, the slice that raises health the most. When every slice
-    lowers health (the bonus takes more than the debt relief gives: a *toxic* account), the most profitable full cover,
-    if it has a profit at all, because then somebody will take it anyway.
+    The smallest slice, by repaid value, that restores the target health and earns the operator's minimum, over all debt
+    and collateral pairs; one that would leave less than the dust limit of its debt takes all that may be covered. A
+    slice that earns something comes before one that does not. When none does both, the one that raises health the most
+    among those that earn the minimum.
 ``max-profit``
-    The slice with the largest profit. Profit is linear in the cover until the collateral is exhausted, and the contract
-    takes no more than that, so the full cover of each pair is the only candidate.
+    The slice with the largest profit, over all covers of all pairs.
 
-Profit is what is seized less what is repaid, less gas, less the assumed cost of selling the seized collateral.
+Profit is what is seized less what is repaid, less gas, less the assumed cost of selling the seized collateral, which
+grows faster than the amount where the operator gives a token an impact.
+
+A slice that lowers health (the bonus takes more than the debt relief gives: a *toxic* one) is held back, with one
+exception: where debt will be left whatever is done, all that the contract lets be taken at once, if it earns something,
+because then somebody will take it anyway. When nothing earns the minimum, the slice that earns most is proposed all the
+same: the gate refuses it, and its refusal is on record with the figures.
+
 A slice whose call would revert is never proposed. Every proposal carries the alternatives it beat, each with why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from keeper.core.decisions import Alternative, Proposal
 from keeper.core.ids import to_hex
 from keeper.core.runconfig import PartialLiquidationSpec
-from keeper.core.units import UINT256_MAX, BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
-from keeper.core.venue import AccountMargin, Pair, Preview, StrategyView, VenueView
-from keeper.margin.sizing import smallest_cover, target_cover_base
+from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad
+from keeper.core.venue import AccountMargin, Pair, StrategyView, VenueView
+from keeper.margin.sizing import Slippage
+from keeper.margin.slices import Costs, PairSlices, Slice
 
-REVERTS = -1
-"""The health of a slice that the contract would refuse: below every target."""
-
-
-class Slice(NamedTuple):
-    """A candidate that the contract would accept, and what it earns (USD 1e-8)."""
-
-    pair: Pair
-    preview: Preview
-    slippage_base: BaseAmount
-    profit_base: BaseAmount
+TOXIC = "toxic: lowers health"
 
 
 def decide(view: StrategyView, at_risk: Sequence[AccountMargin], spec: PartialLiquidationSpec) -> Iterator[Proposal]:
@@ -52,7 +47,7 @@ def decide(view: StrategyView, at_risk: Sequence[AccountMargin], spec: PartialLi
 
     Args:
         view: The head of one chain.
-        at_risk: Liquidatable accounts of that chain, lowest health first.
+        at_risk: Liquidatable accounts of that chain, most urgent first.
         spec: The operator's parameters.
     """
     for margin in at_risk:
@@ -73,84 +68,91 @@ class _Account:
         gas_cost_base = view.gas_cost_base(margin.venue, self._venue.liquidation_gas)
         self._gas_note = "" if gas_cost_base is not None else "; gas cannot be valued and counts as nothing"
         self._gas_cost_base = gas_cost_base if gas_cost_base is not None else BaseAmount(0)
+        self._minimum_base = view.profit_base_min
         self._beaten: list[Alternative] = []
 
     def proposal(self) -> Proposal | None:
         """Weigh every pair and propose the best slice, if there is one."""
-        full = [found for pair in self._venue.pairs(self._margin.account) for found in self._full_cover(pair)]
-        if not full:
+        sized = [found for pair in self._venue.pairs(self._margin.account) for found in self._sized(pair)]
+        raising = [found for _, found in sized if found.health > int(self._health)]
+        earning = [found for found in raising if found.profit_base >= self._minimum_base]
+        toxic = [(slices, found) for slices, found in sized if found.health <= int(self._health)]
+        if earning:
+            self._beat([found for _, found in toxic], TOXIC)
+            self._beat([found for found in raising if found.profit_base < self._minimum_base], "below the minimum")
+            return self._best(earning, {id(found): slices for slices, found in sized})
+        realising = [found for slices, found in toxic if slices.realises_bad_debt(found) and self._pays(found)]
+        if realising:
+            self._beat([found for _, found in sized if not _among(found, realising)], "toxic, or below the minimum")
+            rationale = "toxic: debt will be left whatever is done; the most profitable of all that may be taken"
+            return self._propose(max(realising, key=_profit), realising, rationale, "earns less")
+        if raising:
+            self._beat([found for _, found in toxic], TOXIC)
+            rationale = f"no slice earns the minimum of {self._minimum_base}; this earns the most"
+            return self._propose(max(raising, key=_profit), raising, rationale, "earns less")
+        if not toxic:
             return None
-        if self._spec.objective == "max-profit":
-            return self._propose(max(full, key=_profit), full, "the largest profit", "earns less")
-        return self._restore(full)
+        slices = [found for _, found in toxic]
+        rationale = "toxic: every slice lowers health, and none realises bad debt at a profit"
+        return self._propose(max(slices, key=_profit), slices, rationale, TOXIC, held_back=rationale)
 
-    def _restore(self, full: list[Slice]) -> Proposal | None:
-        """Choose for the objective ``target-health``; ``full`` has the largest slice of each pair."""
-        reaching = [self._smallest(found) for found in full if _reaches(found, self._spec.target_health)]
+    def _best(self, earning: list[Slice], slices: dict[int, PairSlices]) -> Proposal:
+        """Choose among slices that raise health and earn the minimum."""
+        if self._spec.objective == "max-profit":
+            best = max(earning, key=_profit)
+            self._split(slices[id(best)], best)
+            return self._propose(best, earning, "the largest profit", "earns less")
+        target = self._spec.target_health
+        reaching = [found for found in earning if found.health >= int(target)]
         if reaching:
-            self._beat([found for found in full if not _reaches(found, self._spec.target_health)], "misses the target")
-            rationale = f"the smallest slice that restores health to {self._spec.target_health}"
+            self._beat([found for found in earning if not _among(found, reaching)], "misses the target")
+            rationale = f"the smallest slice that restores health to {target}"
             return self._propose(
                 min(reaching, key=_earning_then_small), reaching, rationale, "repays more, or earns nothing"
             )
-        best = max(full, key=_health)
-        if _health(best) > int(self._health):
-            return self._propose(best, full, "no slice restores the target; this raises health the most", "raises less")
-        best = max(full, key=_profit)
-        if best.profit_base <= BaseAmount(0):
-            return None
-        rationale = "toxic: every slice lowers health; the most profitable full cover"
-        return self._propose(best, full, rationale, "earns less")
+        rationale = "no slice restores the target; this raises health the most"
+        return self._propose(max(earning, key=_raised), earning, rationale, "raises less")
 
-    def _full_cover(self, pair: Pair) -> list[Slice]:
-        """Return the largest slice of a pair, or nothing when there is none or the contract would refuse it."""
+    def _split(self, slices: PairSlices, best: Slice) -> None:
+        """Say what the same pair would earn in two slices, where the close factor binds."""
+        split = slices.split()
+        if split is None:
+            return
+        more = split.profit_base > best.profit_base
+        why_not = "in two slices: earns more, if no rival takes the second" if more else "in two slices: earns less"
+        first = split.first._replace(profit_base=split.profit_base)
+        self._beat([first], why_not)
+
+    def _sized(self, pair: Pair) -> list[tuple[PairSlices, Slice]]:
+        """Return a pair's slice for the objective, or nothing when there is none or the contract would refuse it."""
         inventory = self._view.inventory(pair.debt_asset)
         cover = min(pair.cover_max, inventory)
         if cover <= TokenAmount(0):
             self._pass_over(pair, cover, "no free inventory" if pair.cover_max > cover else "nothing may be covered")
             return []
-        preview = self._preview(pair, int(cover))
-        if preview.revert is not None:
-            self._pass_over(pair, cover, f"would revert: {preview.revert}")
+        slices = PairSlices(self._venue, self._margin, pair, cover, self._costs(pair))
+        largest = slices.largest()
+        if largest is None:
+            self._pass_over(pair, cover, f"would revert: {slices.refusal}")
             return []
-        return [self._slice(pair, preview)]
+        if largest.health <= int(self._health):
+            return [(slices, largest)]
+        if self._spec.objective == "max-profit":
+            return [(slices, slices.most_profitable(largest))]
+        spec = self._spec
+        return [(slices, slices.restoring(largest, spec.target_health, self._minimum_base, spec.dust_base))]
 
-    def _smallest(self, full: Slice) -> Slice:
-        """Return the smallest slice of a pair that reaches the target, or the full one when dust would be left."""
-        pair, limit = full.pair, int(full.preview.cover)
-        cover = smallest_cover(
-            lambda cover: _health_after(self._preview(pair, cover)),
-            limit,
-            int(self._spec.target_health),
-            self._guess(full),
-        )
-        if cover is None or cover == limit:
-            return full
-        found = self._slice(pair, self._preview(pair, cover))
-        left_base = pair.debt_base - found.preview.repaid_base
-        return full if BaseAmount(0) < left_base < self._spec.dust_base else found
+    def _costs(self, pair: Pair) -> Costs:
+        token, spec = to_hex(pair.collateral_asset), self._spec
+        bps = spec.slippage_bps.get(token, spec.slippage_bps_default)
+        return Costs(self._gas_cost_base, Slippage(bps, spec.slippage_bps_per_million.get(token, Bps(0))))
 
-    def _guess(self, full: Slice) -> int:
-        """Return the closed form's cover in tokens, or the full cover where it has no answer."""
-        pair, limit = full.pair, full.preview.cover
-        target_base = target_cover_base(
-            self._margin.debt_base, self._health, self._spec.target_health, pair.bonus, pair.liquidation_threshold
-        )
-        limit_base = self._venue.value_base(pair.debt_asset, limit)
-        if target_base is None or not limit_base:
-            return int(limit)
-        return mul_div(limit, target_base, int(limit_base), Rounding.CEIL)
+    def _pays(self, found: Slice) -> bool:
+        return found.profit_base > BaseAmount(0) and found.profit_base >= self._minimum_base
 
-    def _preview(self, pair: Pair, cover: int) -> Preview:
-        return self._venue.preview(self._margin.account, pair.debt_asset, pair.collateral_asset, TokenAmount(cover))
-
-    def _slice(self, pair: Pair, preview: Preview) -> Slice:
-        bps = self._spec.slippage_bps.get(to_hex(pair.collateral_asset), self._spec.slippage_bps_default)
-        slippage_base = BaseAmount(mul_div(preview.seized_base, bps, Bps.ONE, Rounding.CEIL))
-        profit_base = preview.seized_base - preview.repaid_base - self._gas_cost_base - slippage_base
-        return Slice(pair, preview, slippage_base, profit_base)
-
-    def _propose(self, chosen: Slice, considered: list[Slice], rationale: str, why_not: str) -> Proposal:
+    def _propose(
+        self, chosen: Slice, considered: list[Slice], rationale: str, why_not: str, held_back: str | None = None
+    ) -> Proposal:
         self._beat([found for found in considered if found is not chosen], why_not)
         return Proposal(
             strategy=self._spec.name,
@@ -165,6 +167,7 @@ class _Account:
             profit_base=chosen.profit_base,
             rationale=rationale + self._gas_note,
             alternatives=tuple(self._beaten),
+            held_back=held_back,
         )
 
     def _beat(self, slices: list[Slice], why_not: str) -> None:
@@ -181,19 +184,12 @@ class _Account:
         )
 
 
-def _health_after(preview: Preview) -> int | None:
-    if preview.revert is not None:
-        return REVERTS
-    return None if preview.health_after is None else int(preview.health_after)
+def _among(found: Slice, slices: list[Slice]) -> bool:
+    return any(found is each for each in slices)
 
 
-def _health(found: Slice) -> int:
-    """Order slices by the health they leave; no debt left is the best."""
-    return UINT256_MAX if found.preview.health_after is None else int(found.preview.health_after)
-
-
-def _reaches(found: Slice, target: Wad) -> bool:
-    return _health(found) >= int(target)
+def _raised(found: Slice) -> int:
+    return found.health
 
 
 def _profit(found: Slice) -> int:

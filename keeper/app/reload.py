@@ -26,6 +26,7 @@ RELOADABLE: tuple[Path, ...] = (
     ("strategies", "partial_liquidation", "target_health"),
     ("strategies", "partial_liquidation", "slippage_bps"),
     ("strategies", "partial_liquidation", "slippage_bps_default"),
+    ("strategies", "partial_liquidation", "slippage_bps_per_million"),
     ("strategies", "partial_liquidation", "dust_usd"),
     ("limits", "profit_usd_min"),
     ("limits", "gas_price_gwei_max"),

@@ -80,6 +80,7 @@ def _strategies(settings: Settings) -> list[PartialLiquidationSpec]:
             target_health=Wad(_scaled(chosen.target_health, WAD)),
             slippage_bps={token: Bps(bps) for token, bps in chosen.slippage_bps.items()},
             slippage_bps_default=Bps(chosen.slippage_bps_default),
+            slippage_bps_per_million={token: Bps(bps) for token, bps in chosen.slippage_bps_per_million.items()},
             dust_base=BaseAmount(_scaled(chosen.dust_usd, USD_BASE)),
         )
     ]

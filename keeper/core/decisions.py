@@ -46,7 +46,8 @@ class Alternative(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 class Proposal(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a strategy would like: one slice of one account, with everything it was weighed by.
 
-    ``profit_base`` = seized less repaid, gas and slippage, all USD 1e-8.
+    ``profit_base`` = seized less repaid, gas and slippage, all USD 1e-8. ``held_back`` is why the strategy itself would
+    not take the best slice it found: the gate refuses it, so that the reason is on record.
     """
 
     strategy: str
@@ -61,6 +62,7 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     profit_base: BaseAmount
     rationale: str
     alternatives: tuple[Alternative, ...]
+    held_back: str | None = None
 
 
 class Intent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -74,8 +74,9 @@ class PartialLiquidationSpec(
     """Parameters of ``strategies/partial_liquidation.py``.
 
     ``slippage_bps`` (by collateral token, else ``slippage_bps_default``) is what selling the seized collateral is
-    assumed to cost. A slice that would leave less than ``dust_base`` of the debt takes all that the close factor
-    allows. ``more_signers`` act after ``signer``, in their order, on what it has no room or no means for.
+    assumed to cost; ``slippage_bps_per_million`` adds to that for each million USD sold at once. A slice that would
+    leave less than ``dust_base`` of the debt takes all that the close factor allows. ``more_signers`` act after
+    ``signer``, in their order, on what it has no room or no means for.
     """
 
     name: str
@@ -86,6 +87,7 @@ class PartialLiquidationSpec(
     slippage_bps: dict[str, Bps]
     slippage_bps_default: Bps
     dust_base: BaseAmount
+    slippage_bps_per_million: dict[str, Bps] = {}
     more_signers: tuple[str, ...] = ()
 
     @property

@@ -300,7 +300,11 @@ class VenueReading(Protocol):
 
 
 class StrategyView(Protocol):
-    """What a strategy sees when it decides: venues, free inventory, gas."""
+    """What a strategy sees when it decides: venues, free inventory, gas, and what a slice must earn."""
+
+    @property
+    def profit_base_min(self) -> BaseAmount:
+        """The operator's minimum: the gate refuses what earns less."""
 
     def venue(self, name: str) -> VenueView:
         """A venue by its configured name."""

@@ -1,7 +1,7 @@
 """What is decided at the head of a chain: allowances first, then the proposals of each strategy, in order.
 
 Runs only when a block has no known successor, because a decision about the past helps nobody. Every order that reaches
-a decision is that of the configuration, of the health (worst first) or of addresses.
+a decision is that of the configuration, of urgency (most urgent first) or of addresses.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import PartialLiquidationSpec, SignerSpec
+from keeper.core.units import Wad
 from keeper.core.venue import AccountMargin, Ledger
 from keeper.engine.admission import approval_intent, liquidation_intent
 from keeper.engine.book import IntentBook
@@ -66,7 +67,7 @@ class Head:
         return decisions
 
     def _consult(self, spec: PartialLiquidationSpec, decide: Decide) -> list[AnyDecision]:
-        """Run one strategy over this chain's accounts at risk, worst first, until no signer has room left.
+        """Run one strategy over this chain's accounts at risk, most urgent first, until no signer has room left.
 
         Each signer in its turn is offered what those before it did not take, sized by its own inventory. A refusal is
         that of the first signer, and stands only if no other takes the account.
@@ -92,7 +93,7 @@ class Head:
         return decisions + self._refusals(spec, refused)
 
     def _at_risk(self, spec: PartialLiquidationSpec) -> list[AccountMargin]:
-        """Return the accounts at risk that have no intent under way, worst first."""
+        """Return the accounts at risk that have no intent under way, most urgent first."""
         under_way = self._state.intents.unmined_subjects()
         at_risk = [
             margin
@@ -100,7 +101,7 @@ class Head:
             for margin in self._state.health.at_risk(ledger.name)
             if (margin.venue, margin.account) not in under_way
         ]
-        return sorted(at_risk, key=_worst_first)
+        return sorted(at_risk, key=_most_urgent_first)
 
     def _refusals(
         self, spec: PartialLiquidationSpec, refused: Mapping[Subject, tuple[Proposal, Refusal]]
@@ -154,7 +155,7 @@ class Head:
             self._ledgers,
             state.intents,
             self._wallet(signer),
-            state.run.limits.spend_base_per_intent_max,
+            state.run.limits,
             live=state.run.live,
         )
 
@@ -183,5 +184,10 @@ def _needs_allowance(wallet: SignerRead, token: Address, spender: Address | None
     return holding is not None and holding.balance > holding.allowance
 
 
-def _worst_first(margin: AccountMargin) -> tuple[int, str, Address]:
-    return (int(margin.health_wad or 0), margin.venue, margin.account)
+def _most_urgent_first(margin: AccountMargin) -> tuple[int, int, str, Address]:
+    """Order by debt times how far its health is below one: what the collateral no longer secures.
+
+    By health alone a crumb deep below the line would come before a fortune just below it.
+    """
+    health = int(margin.health_wad or 0)
+    return ((health - Wad.ONE) * int(margin.debt_base), health, margin.venue, margin.account)

@@ -135,6 +135,11 @@ def gas_price_unknown(case: Case) -> str | None:
     return f"venue {case.intent.venue} does not price the wrapped native token"
 
 
+def held_back(case: Case) -> str | None:
+    """What the strategy itself advises against is not done."""
+    return None if case.proposal is None else case.proposal.held_back
+
+
 def profit_below_min(case: Case) -> str | None:
     """A slice must earn the operator's minimum after repayment, gas and slippage."""
     if case.proposal is None or case.proposal.profit_base >= case.limits.profit_base_min:
@@ -220,6 +225,7 @@ RULES: tuple[Rule, ...] = (
     retry_budget,
     gas_price_above_max,
     gas_price_unknown,
+    held_back,
     profit_below_min,
     spend_per_intent,
     spend_per_hour,

@@ -8,7 +8,7 @@ from keeper.core.decisions import Proposal
 from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address
-from keeper.core.runconfig import ChainSpec, Holding, PartialLiquidationSpec
+from keeper.core.runconfig import ChainSpec, Holding, Limits, PartialLiquidationSpec
 from keeper.core.units import UINT256_MAX, BaseAmount, Rounding, TokenAmount, mul_div
 from keeper.core.venue import AccountMargin, Ledger, StrategyView, VenueView
 from keeper.engine.book import IntentBook
@@ -32,7 +32,7 @@ class HeadView:
         ledgers: Mapping[str, Ledger],
         book: IntentBook,
         wallet: SignerRead | None,
-        spend_base_max: BaseAmount,
+        limits: Limits,
         *,
         live: bool,
     ) -> None:
@@ -41,8 +41,13 @@ class HeadView:
         self._ledgers = ledgers
         self._book = book
         self._wallet = wallet
-        self._spend_base_max = spend_base_max
+        self._limits = limits
         self._live = live
+
+    @property
+    def profit_base_min(self) -> BaseAmount:
+        """Return what a slice must earn to pass the gate."""
+        return self._limits.profit_base_min
 
     def venue(self, name: str) -> VenueView:
         """Return a venue of this chain.
@@ -62,9 +67,10 @@ class HeadView:
             return TokenAmount(0 if self._live else UINT256_MAX)
         free = free_inventory(self._wallet, self._book, token)
         value = self._value_base(token, free)
-        if value is None or value <= self._spend_base_max:
+        spend_base_max = self._limits.spend_base_per_intent_max
+        if value is None or value <= spend_base_max:
             return free
-        return TokenAmount(mul_div(free, self._spend_base_max, int(value) + 1, Rounding.FLOOR))
+        return TokenAmount(mul_div(free, spend_base_max, int(value) + 1, Rounding.FLOOR))
 
     def gas_cost_base(self, venue: str, gas: int) -> BaseAmount | None:
         """Return the cost of that much gas at the head's price; ``None`` when it cannot be valued."""

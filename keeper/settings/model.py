@@ -171,6 +171,12 @@ class PartialLiquidationSettings(Section):
     slippage_bps_default: Annotated[int, PlainValidator(values.whole(0, 10_000))] = _key(
         "the same for every other token", "bps", "50", 50
     )
+    slippage_bps_per_million: Annotated[dict[str, int], PlainValidator(values.slippages)] = _key(
+        "what each million USD sold at once adds to it, by the token's address",
+        "bps",
+        "{ 0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2 = 5 }",
+        {},
+    )
     dust_usd: Usd = _key("a slice never leaves less debt than this", "USD", "50", Decimal(50))
 
     @property

@@ -11,7 +11,7 @@ from keeper.core.decisions import Proposal, ProposalRefused
 from keeper.core.facts import IntentDropped, KillSwitchChanged, PreflightSeen, RevertReason
 from keeper.core.ids import Address
 from keeper.core.runconfig import PartialLiquidationSpec
-from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount, Wei
+from keeper.core.units import UINT256_MAX, BaseAmount, Bps, TokenAmount, Wei
 from keeper.core.venue import AccountMargin, Call, Preview, StrategyView
 from keeper.engine.intents import subject_of
 from keeper.engine.policy import RULES
@@ -44,6 +44,7 @@ class Unlimited:
     def __init__(self, view: StrategyView) -> None:
         self.venue = view.venue
         self.gas_cost_base = view.gas_cost_base
+        self.profit_base_min = view.profit_base_min
 
     def inventory(self, _: Address) -> TokenAmount:
         """Everything."""
@@ -81,6 +82,7 @@ def test_order() -> None:
         "retry_budget",
         "gas_price_above_max",
         "gas_price_unknown",
+        "held_back",
         "profit_below_min",
         "spend_per_intent",
         "spend_per_hour",
@@ -323,7 +325,25 @@ def test_native_price_of_zero() -> None:
 
 def test_profit_below_min() -> None:
     """A slice that earns less than the minimum is refused."""
-    assert breached(History(config_with(profit_base_min=BaseAmount(320 * UNIT)))) == ["profit_below_min"]
+    assert breached(History(config_with(profit_base_min=BaseAmount(400 * UNIT)))) == ["profit_below_min"]
+
+
+def test_larger_slice_for_the_minimum() -> None:
+    """Where the slice for the target earns too little, a larger one that earns the minimum passes the gate."""
+    history = History(config_with(profit_base_min=BaseAmount(320 * UNIT)))
+    history.market()
+    (intent,) = admitted(history.breach())
+    assert BaseAmount(320 * UNIT) <= intent.profit_base < BaseAmount(321 * UNIT)
+
+
+def test_held_back() -> None:
+    """A toxic slice that earns nothing is refused by the reason that the strategy gives."""
+    config = config_with(profit_base_min=BaseAmount(-(10**12)))
+    dear = msgspec.structs.replace(config.strategies[0], slippage_bps_default=Bps(600))
+    history = History(msgspec.structs.replace(config, strategies=(dear,)))
+    history.market()
+    refusals = [one for one in history.block(("price", ETH, 15 * 10**6)) if isinstance(one, ProposalRefused)]
+    assert [(one.reason, one.detail.split(":")[0]) for one in refusals] == [("held_back", "toxic")]
 
 
 def test_spend_per_intent() -> None:
@@ -402,7 +422,7 @@ def test_in_flight_max() -> None:
 
 def test_refusal_says_why() -> None:
     """A refusal carries the proposal and the figures that the rule looked at."""
-    history = History(config_with(profit_base_min=BaseAmount(320 * UNIT)))
+    history = History(config_with(profit_base_min=BaseAmount(400 * UNIT)))
     history.market()
     refusals = [decision for decision in history.breach() if isinstance(decision, ProposalRefused)]
-    assert [refusal.detail for refusal in refusals] == ["31905000000 is below 32000000000 (USD 1e-8)"]
+    assert [refusal.detail for refusal in refusals] == ["37275000000 is below 40000000000 (USD 1e-8)"]

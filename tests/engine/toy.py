@@ -38,7 +38,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ToyLedger:
-    """The venue. ``refuse_below`` makes every slice of less than that many tokens revert, as a dust rule would."""
+    """The venue. Slices of less than ``refuse_below`` tokens revert, and those of ``refuse_from`` or more."""
 
     def __init__(self, spec: VenueSpec) -> None:
         self.protocol = "toy"
@@ -47,6 +47,7 @@ class ToyLedger:
         self.name = spec.name
         self.chain_id = spec.chain_id
         self.refuse_below = 0
+        self.refuse_from: int | None = None
         self._tables = Tables()
         self._prices = self._tables.table("prices", 20, UnsignedColumn(16))
         self._positions = self._tables.table("positions", 40, StructColumn(Position))
@@ -172,6 +173,8 @@ class ToyLedger:
         """What a cover does: seize its value and the bonus, and no more than there is."""
         if int(cover) < self.refuse_below:
             return _refused(debt_asset, collateral_asset, cover, "TOO_SMALL")
+        if self.refuse_from is not None and int(cover) >= self.refuse_from:
+            return _refused(debt_asset, collateral_asset, cover, "TOO_LARGE")
         tokens = self._of(account)
         repaid, seized = self._amounts(tokens, debt_asset, collateral_asset, int(cover))
         _, weighted, debt_left = self._sums(_after(tokens, debt_asset, collateral_asset, repaid, seized))

@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.core.units import BaseAmount, Bps, Wad
-from keeper.margin.sizing import smallest_cover, target_cover_base
+from keeper.margin.sizing import (
+    PEAK_BITS,
+    Slippage,
+    largest_cover,
+    leaves_bad_debt,
+    most_profitable_cover,
+    most_profitable_cover_base,
+    profit_base,
+    smallest_cover,
+    target_cover_base,
+    two_slices,
+)
 
 UNIT = 10**8
 
@@ -100,3 +111,64 @@ def test_never_beyond_the_limit() -> None:
     """The search asks for no cover above the largest allowed, however close the answer is to it."""
     health = list(range(101))
     assert smallest_cover(health.__getitem__, 100, 99, 50) == 99
+
+
+def test_two_slices_of_qin() -> None:
+    """Qin et al.: 7,500 and then 51,250 earn 2,937.5 where one slice earns 2,750, which is 6.8182 % more."""
+    debt, half = BaseAmount(110_000 * UNIT), BaseAmount(55_000 * UNIT)
+    bonus, free = Bps(10_500), Slippage(Bps(0))
+    found = two_slices(debt, Wad(136_000 * 8 * 10**17 // 110_000), bonus, Bps(8000), debt, half)
+    assert found is not None
+    both = sum(int(profit_base(each, bonus, free, BaseAmount(0))) for each in found)
+    once = int(profit_base(half, bonus, free, BaseAmount(0)))
+    assert [abs(int(found[0]) - 7500 * UNIT) <= 2, abs(int(found[1]) - 51_250 * UNIT) <= 2] == [True, True]
+    assert (once, abs(both - 293_750_000_000) <= 2) == (2750 * UNIT, True)
+    assert round(10**6 * (both - once) / once) == 68_182
+
+
+def test_one_slice_where_the_close_factor_lets_all() -> None:
+    """Where one call may cover everything, or no cover makes the account safe, there is no first of two slices."""
+    debt = BaseAmount(110_000 * UNIT)
+    assert two_slices(debt, Wad(98 * 10**16), Bps(10_500), Bps(8000), debt, debt) is None
+    assert two_slices(debt, Wad(98 * 10**16), Bps(12_500), Bps(8000), debt, BaseAmount(UNIT)) is None
+
+
+@pytest.mark.parametrize(("debt", "expected"), [(95_238, False), (95_239, True)])
+def test_frontier_of_toxic_spirals(debt: int, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """At a bonus of 5 % debt is left behind above 0.952381 of the collateral."""
+    assert leaves_bad_debt(BaseAmount(100_000), BaseAmount(debt), Bps(10_500)) is expected
+
+
+def test_peak_by_formula() -> None:
+    """With 100 bps more for each million, half a percent at once and a bonus of 5 %, 2.0295 million earn most."""
+    found = most_profitable_cover_base(Bps(10_500), Slippage(Bps(50), Bps(100)))
+    assert found == BaseAmount(202_947_845_804_988)
+
+
+def test_peak_by_formula_at_the_ends() -> None:
+    """Without an impact there is no peak, and where selling costs more than the bonus brings it is at nothing."""
+    assert most_profitable_cover_base(Bps(10_500), Slippage(Bps(50))) is None
+    assert most_profitable_cover_base(Bps(10_500), Slippage(Bps(500), Bps(1))) == BaseAmount(0)
+
+
+@given(st.lists(st.none() | st.integers(-9, 9), min_size=1, max_size=60))
+def test_peak_of_few(profits: list[int | None]) -> None:
+    """Where covers are few the answer is the best of all, the smallest of equals, whatever the profits are."""
+    accepted = [each for each in profits if each is not None]
+    expected = profits.index(max(accepted)) + 1 if accepted else None
+    assert most_profitable_cover(lambda cover: profits[cover - 1], len(profits)) == expected
+
+
+@given(st.integers(100, 10**30), st.integers(0, 10**30))
+def test_peak_of_many(cover_max: int, peak: int) -> None:
+    """The peak of a profit that rises and falls is found to the stated share of the largest cover."""
+    found = most_profitable_cover(lambda cover: -abs(cover - peak), cover_max)
+    assert found is not None
+    assert abs(found - max(1, min(peak, cover_max))) <= max(1, cover_max >> PEAK_BITS)
+
+
+@given(st.integers(1, 10**30), st.integers(1, 10**30))
+def test_largest_cover(cover_max: int, end: int) -> None:
+    """Where the contract refuses all from some cover on, the one before it is found."""
+    expected = min(cover_max, end - 1) or None
+    assert largest_cover(lambda cover: cover < end, cover_max) == expected

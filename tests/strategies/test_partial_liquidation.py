@@ -13,6 +13,7 @@ from keeper.core.ids import Address, content_id, to_hex
 from keeper.core.runconfig import PartialLiquidationSpec
 from keeper.core.units import UINT256_MAX, BaseAmount, Bps, TokenAmount, Wad
 from keeper.core.venue import Preview, Status, VenueView
+from keeper.margin.sizing import Slippage
 from strategies import STRATEGIES
 from strategies.partial_liquidation import decide
 from tests.engine.history import ALICE, BREACH, PRICES, STRATEGY_SPEC, TOKEN, UNIT, VENUE_SPEC
@@ -24,10 +25,13 @@ GOLD_PRICE = 100 * UNIT // TOKEN
 class View:
     """A head with one venue, a fixed cost of gas and a fixed inventory of every token."""
 
-    def __init__(self, ledger: ToyLedger, inventory: int = UINT256_MAX, gas_cost_base: int | None = 0) -> None:
+    def __init__(
+        self, ledger: ToyLedger, inventory: int = UINT256_MAX, gas_cost_base: int | None = 0, minimum: int = 0
+    ) -> None:
         self.ledger = ledger
         self.amount = inventory
         self.gas = gas_cost_base
+        self.profit_base_min = BaseAmount(minimum)
 
     def venue(self, name: str) -> VenueView:
         """The venue."""
@@ -173,9 +177,91 @@ def test_toxic_and_profitable() -> None:
 
 
 def test_toxic_without_profit() -> None:
-    """A toxic account that earns nothing is left alone."""
+    """A toxic slice that earns nothing is held back, with the reason."""
     ledger = ledger_of((USD, 0, 15_000 * TOKEN), (ETH, 10 * TOKEN, 0), eth_price=1500 * 10**4)
-    assert proposed(View(ledger, gas_cost_base=10**12)) is None
+    proposal = proposed(View(ledger, gas_cost_base=10**12))
+    assert proposal is not None
+    assert proposal.held_back == "toxic: every slice lowers health, and none realises bad debt at a profit"
+
+
+def test_toxic_in_part() -> None:
+    """Where the inventory takes a part only of a toxic account, worse is left than was found: it is held back."""
+    ledger = ledger_of((USD, 0, 15_000 * TOKEN), (ETH, 10 * TOKEN, 0), eth_price=1500 * 10**4)
+    proposal = proposed(View(ledger, inventory=7000 * TOKEN))
+    assert proposal is not None
+    assert proposal.held_back is not None
+
+
+@pytest.mark.parametrize("minimum", [0, 320 * UNIT, 370 * UNIT])
+def test_smallest_slice_that_earns_the_minimum(minimum: int) -> None:
+    """The slice reaches the target and earns the minimum, and one unit less does not do both."""
+    view = View(simple(), gas_cost_base=UNIT, minimum=minimum)
+    proposal = proposed(view)
+    assert proposal is not None
+    preview = proposal.preview
+    less = view.ledger.preview(ALICE, USD, ETH, TokenAmount(int(preview.cover) - 1))
+    earned = int(less.seized_base - less.repaid_base) - UNIT
+    assert _health(preview) >= 105 * 10**16
+    assert int(proposal.profit_base) >= minimum
+    assert earned < minimum or _health(less) < 105 * 10**16
+
+
+def test_minimum_out_of_reach() -> None:
+    """When nothing earns the minimum the slice that earns most is proposed for the gate to refuse, and says so."""
+    proposal = proposed(View(simple(), minimum=400 * UNIT))
+    assert proposal is not None
+    assert proposal.profit_base == BaseAmount(375 * UNIT)
+    assert proposal.rationale.startswith("no slice earns the minimum")
+
+
+def test_largest_slice_that_an_impact_lets_earn() -> None:
+    """Where a larger slice costs more to sell than it brings, the largest that earns the minimum misses the target."""
+    view = View(simple(), minimum=50 * UNIT)
+    proposal = proposed(view, slippage_bps_per_million={to_hex(ETH): Bps(100_000)})
+    assert proposal is not None
+    assert proposal.rationale == "no slice restores the target; this raises health the most"
+    assert 50 * UNIT <= int(proposal.profit_base) < 51 * UNIT
+
+
+def test_a_band_that_the_contract_refuses() -> None:
+    """Where the largest cover would leave what the contract refuses to leave, the largest that it accepts is taken."""
+    ledger = simple()
+    ledger.refuse_from = 6000 * TOKEN
+    proposal = proposed(View(ledger), target_health=Wad(2 * 10**18))
+    assert proposal is not None
+    assert proposal.preview.cover == TokenAmount(6000 * TOKEN - 1)
+
+
+@given(
+    gold=st.integers(20, 120),
+    percent=st.integers(85, 99),
+    gold_price=st.integers(1, 4),
+    usd_price=st.integers(1, 4),
+    impact=st.integers(0, 10_000),
+)
+def test_max_profit_is_never_beaten(gold: int, percent: int, gold_price: int, usd_price: int, impact: int) -> None:
+    """On a small grid no cover that raises health earns more than the proposed one, whatever selling costs."""
+    debt = gold * gold_price * 70 // (percent * usd_price) + 1
+    ledger = _with_usd_price(ledger_of((USD, 0, debt), (GOLD, gold, 0)), usd_price * 10**10)
+    ledger.apply_log(pool_log(1, content_id("tx"), "price", GOLD, gold_price * 10**10))
+    assume(ledger.margin(ALICE).health.status is Status.LIQUIDATABLE)
+    proposal = proposed(View(ledger), objective="max-profit", slippage_bps_per_million={to_hex(GOLD): Bps(impact)})
+    assume(proposal is not None and "toxic" not in proposal.rationale)
+    assert proposal is not None
+    slippage = Slippage(Bps(0), Bps(impact))
+    for cover in range(1, debt // 2 + 1):
+        tried = ledger.preview(ALICE, USD, GOLD, TokenAmount(cover))
+        earned = tried.seized_base - tried.repaid_base - slippage.cost_base(tried.seized_base)
+        assert earned <= proposal.profit_base
+
+
+def test_two_slices_are_weighed() -> None:
+    """Where the close factor binds the plan says what two slices would earn, and takes one."""
+    proposal = proposed(View(simple()), objective="max-profit")
+    assert proposal is not None
+    (split,) = proposal.alternatives
+    assert split.why_not == "in two slices: earns more, if no rival takes the second"
+    assert split.profit_base > proposal.profit_base
 
 
 def test_reverting_slices_are_never_proposed() -> None:
@@ -201,7 +287,9 @@ def test_max_profit(gold_slippage: int) -> None:
     proposal = proposed(View(ledger), objective="max-profit", slippage_bps={to_hex(GOLD): Bps(gold_slippage)})
     assert proposal is not None
     assert proposal.preview.collateral_asset == (ETH if gold_slippage else GOLD)
-    assert proposal.profit_base > proposal.alternatives[0].profit_base
+    beaten = [other.profit_base for other in proposal.alternatives if "two slices" not in other.why_not]
+    assert len(beaten) == 1
+    assert proposal.profit_base > beaten[0]
 
 
 def test_max_profit_beats_every_cover() -> None:

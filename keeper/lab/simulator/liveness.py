@@ -50,7 +50,7 @@ def _is_helpable(engine: Engine, head: Block, config: RunConfig, margin: Account
         engine.ledgers,
         engine.intents,
         wallet,
-        limits.spend_base_per_intent_max,
+        limits,
         live=True,
     )
     proposals = STRATEGIES["partial_liquidation"](view, [margin], spec)
