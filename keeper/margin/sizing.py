@@ -205,7 +205,7 @@ def most_profitable_cover(
 
     Tries a grid with the guesses in it and halves the wider side of the best until the peak is known as closely as
     :data:`PEAK_BITS` say; at most some hundred calls. Where profit rises, then falls, and rounding moves it by at
-    most ``e`` either way, no cover earns more than the answer by more than a few ``e``.
+    most ``e`` either way, no cover earns more than the answer by more than ten ``e``.
 
     Args:
         profit: What a cover earns, ``None`` when the contract refuses it.

@@ -602,10 +602,16 @@ def test_slot_is_not_lost_by_a_restart(history: History) -> None:
 
 
 def test_second_account(history: History) -> None:
-    """Accounts are served worst first."""
+    """Of two alike the one of lower health is served first."""
     history.block(*position(BOB, eth=10, usd=16_000))
     assert [intent.account for intent in admitted(history.breach())] == [BOB, ALICE]
     assert statuses(history) == {ALICE: Status.LIQUIDATABLE.value, BOB: Status.LIQUIDATABLE.value}
+
+
+def test_a_fortune_comes_before_a_crumb(history: History) -> None:
+    """Of a large debt just below the line and a small one further below, the one with more unsecured is served first."""
+    history.block(*position(BOB, eth=1, usd=1_600))
+    assert [intent.account for intent in admitted(history.breach())] == [ALICE, BOB]
 
 
 def test_refusal_once(history: History) -> None:

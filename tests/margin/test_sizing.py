@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,6 +167,15 @@ def test_peak_of_many(cover_max: int, peak: int) -> None:
     found = most_profitable_cover(lambda cover: -abs(cover - peak), cover_max)
     assert found is not None
     assert abs(found - max(1, min(peak, cover_max))) <= max(1, cover_max >> PEAK_BITS)
+
+
+@given(st.integers(100, 3000), st.integers(0, 3000), st.integers(0, 10**4), st.randoms(use_true_random=False))
+def test_peak_under_rounding(cover_max: int, peak: int, error: int, chance: Random) -> None:
+    """Where rounding moves a profit by an error either way, nothing earns more than ten errors above the answer."""
+    profits = [chance.randint(-error, error) - (cover - peak) ** 2 for cover in range(cover_max + 1)]
+    found = most_profitable_cover(profits.__getitem__, cover_max)
+    assert found is not None
+    assert profits[found] >= max(profits[1:]) - 10 * error
 
 
 @given(st.integers(1, 10**30), st.integers(1, 10**30))
