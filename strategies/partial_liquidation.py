@@ -81,8 +81,10 @@ class _Account:
             self._beat([found for _, found in toxic], TOXIC)
             self._beat([found for found in raising if found.profit_base < self._minimum_base], "below the minimum")
             return self._best(earning, {id(found): slices for slices, found in sized})
-        realising = [found for slices, found in toxic if slices.realises_bad_debt(found) and self._pays(found)]
-        if realising:
+        realising = [
+            found for slices, found in toxic if slices.realises_bad_debt(found) and found.profit_base > BaseAmount(0)
+        ]
+        if realising and (not raising or max(map(_profit, realising)) >= int(self._minimum_base)):
             self._beat([found for _, found in sized if not _among(found, realising)], "toxic, or below the minimum")
             rationale = "toxic: debt will be left whatever is done; the most profitable of all that may be taken"
             return self._propose(max(realising, key=_profit), realising, rationale, "earns less")
@@ -146,9 +148,6 @@ class _Account:
         token, spec = to_hex(pair.collateral_asset), self._spec
         bps = spec.slippage_bps.get(token, spec.slippage_bps_default)
         return Costs(self._gas_cost_base, Slippage(bps, spec.slippage_bps_per_million.get(token, Bps(0))))
-
-    def _pays(self, found: Slice) -> bool:
-        return found.profit_base > BaseAmount(0) and found.profit_base >= self._minimum_base
 
     def _propose(
         self, chosen: Slice, considered: list[Slice], rationale: str, why_not: str, held_back: str | None = None

@@ -609,7 +609,7 @@ def test_second_account(history: History) -> None:
 
 
 def test_a_fortune_comes_before_a_crumb(history: History) -> None:
-    """Of a large debt just below the line and a small one further below, the one with more unsecured is served first."""
+    """Of a large debt just below the line and a small one further below, the less secured in value comes first."""
     history.block(*position(BOB, eth=1, usd=1_600))
     assert [intent.account for intent in admitted(history.breach())] == [ALICE, BOB]
 

@@ -184,6 +184,14 @@ def test_toxic_without_profit() -> None:
     assert proposal.held_back == "toxic: every slice lowers health, and none realises bad debt at a profit"
 
 
+def test_toxic_below_the_minimum() -> None:
+    """A toxic slice that earns something, and less than the minimum, is left to the gate, which says by how much."""
+    ledger = ledger_of((USD, 0, 15_000 * TOKEN), (ETH, 10 * TOKEN, 0), eth_price=1500 * 10**4)
+    proposal = proposed(View(ledger, minimum=1000 * UNIT))
+    assert proposal is not None
+    assert (proposal.held_back, proposal.profit_base) == (None, BaseAmount(375 * UNIT))
+
+
 def test_toxic_in_part() -> None:
     """Where the inventory takes a part only of a toxic account, worse is left than was found: it is held back."""
     ledger = ledger_of((USD, 0, 15_000 * TOKEN), (ETH, 10 * TOKEN, 0), eth_price=1500 * 10**4)
