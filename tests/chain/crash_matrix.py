@@ -66,8 +66,6 @@ async def run_until_killed(market: Market, failpoint: str, fall: Fall) -> Keeper
 async def run_until_quiet(market: Market, fall: Fall) -> int:
     """Run a keeper through what is left of the fall until nothing is under way; return its exit code."""
     async with started(market.keeper("--live")) as keeper:
-        await keeper.until_logged("started")
-        await market.mine()  # what a range made known late, the pool's revision, is read with the next block
         assert await keeper.is_ready_before_it_ends()
         await until_quiet(keeper, market, fall)
         return await keeper.leave()

@@ -18,6 +18,8 @@ from tests.venues.synthetic import (
     VARIABLE,
     WETH,
     Chain,
+    discovery,
+    listing,
     opened,
 )
 
@@ -71,6 +73,16 @@ def test_logs_wait_with_their_blocks_until_the_revision_is_known() -> None:
     assert _scaled(chain) == 2
     assert chain.ledger._state.interest.rows == other.ledger._state.interest.rows
     assert chain.ledger._state.epoch(ALICE) == other.ledger._state.epoch(ALICE)
+
+
+def test_what_waits_calls_for_its_reads_with_the_revision() -> None:
+    """A market whose logs wait asks at the next block for all that it would ask if they were that block's own."""
+    waiting, at_once = Chain(), Chain()
+    logs = [*discovery(), *listing(WETH)]
+    _begin(waiting, *logs)
+    wanted = waiting.ledger.reads([])
+    assert set(wanted) == set(at_once.ledger.reads(logs))
+    assert {request.calldata[:4] for request in wanted} >= {reads.POOL_REVISION, reads.ASSET_PRICE}
 
 
 def test_undoing_the_block_that_answered_makes_the_logs_wait_again() -> None:

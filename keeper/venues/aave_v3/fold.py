@@ -126,7 +126,7 @@ class Fold:
         state, revision = self._state, self._state.market.revision
         if revision is None or not state.waiting.rows:
             return False
-        now, rows = state.now, sorted(state.waiting.rows.items())
+        now, rows = state.now, state.queue()
         changes = [(key, row, decode(row.log)) for key, row in rows]
         upgrades = [key for key, row, change in changes if self._is_upgrade(row.log, change)]
         for key, row, change in changes:

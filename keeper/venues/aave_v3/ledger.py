@@ -117,8 +117,9 @@ class AaveLedger:
         return tuple(sorted(found - {ZERO_ADDRESS}))
 
     def reads(self, logs: Iterable[RawLog]) -> tuple[ReadRequest, ...]:
-        """Return the view calls needed at the end of a block that has these logs."""
-        return requests(self._state, self._changes(logs), by_events=self._by_events)
+        """Return the view calls needed at the end of a block that has these logs, and folds those that wait."""
+        waiting = [row.log for _, row in self._state.queue()]
+        return requests(self._state, self._changes([*waiting, *logs]), by_events=self._by_events)
 
     def _changes(self, logs: Iterable[RawLog]) -> list[Change]:
         changes = ((log, self._decode(log)) for log in logs)

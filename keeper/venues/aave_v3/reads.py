@@ -21,7 +21,8 @@ they come by ``"events"``, a price is read until the feed behind it is known and
 A source named by ``AssetSourceUpdated`` is followed at once: the block was fetched again with it.
 
 The ledger that is asked may lag behind the block in question, so requests start from what *it* knows and what the
-block's own logs add, and answers are matched by contract and calldata, never by position.
+block's own logs add, those that wait for the pool's revision among them, because they are folded as soon as that is
+read. Answers are matched by contract and calldata, never by position.
 """
 
 from __future__ import annotations

@@ -167,6 +167,10 @@ class State:
         """The market's contracts."""
         return self.contracts.get(ONLY_ROW) or Contracts()
 
+    def queue(self) -> list[tuple[bytes, WaitingRow]]:
+        """Return the logs that wait for the pool's revision, in their order."""
+        return sorted(self.waiting.rows.items())
+
     def listed(self) -> list[tuple[Address, Reserve]]:
         """Assets and reserves in the order of the pool's list."""
         rows = [(Address(asset), reserve) for asset, reserve in self.reserves.rows.items()]
