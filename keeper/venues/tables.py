@@ -179,9 +179,14 @@ class Table(Generic[Value]):
 
 
 class Tables:
-    """The tables of one venue: blocks are begun, undone, forgotten, dumped and loaded for all of them together."""
+    """The tables of one venue: blocks are begun, undone, forgotten, dumped and loaded for all of them together.
 
-    def __init__(self) -> None:
+    Args:
+        version: Of the ledger that gives the rows their meaning; with one, dumps begin with it, and only its own load.
+    """
+
+    def __init__(self, version: str = "") -> None:
+        self._header = f"{version}\n".encode() if version else b""
         self._tables: list[Table[Any]] = []
         self._blocks: list[int] = []
         self._final = -1
@@ -242,16 +247,22 @@ class Tables:
     def dump(self) -> bytes:
         """Return rows and undo of all tables in one canonical encoding."""
         tables = [table.dump() for table in self._tables]
-        return encoder().encode(_Dump(self._blocks, self._final, tables))
+        return self._header + encoder().encode(_Dump(self._blocks, self._final, tables))
 
-    def load(self, raw: bytes) -> None:
+    def load(self, raw: bytes, ledger: str = "a ledger") -> None:
         """Replace everything by a dump.
 
+        Args:
+            raw: The dump.
+            ledger: Whose it is, for the error.
+
         Raises:
-            JournalDamaged: the bytes are not a dump of these tables.
+            JournalDamaged: the bytes are not a dump of these tables, or another version's.
         """
+        if not raw.startswith(self._header):
+            raise JournalDamaged(f"state of {ledger}", "another ledger version wrote it", "delete the snapshot")
         try:
-            self._load(decoder(_Dump).decode(raw))
+            self._load(decoder(_Dump).decode(raw[len(self._header) :]))
         except (ValueError, RecursionError) as error:  # msgspec's own is a ValueError
             raise JournalDamaged(
                 "ledger state", str(error), "delete the snapshot; it is rebuilt from records"

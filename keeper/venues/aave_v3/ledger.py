@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from keeper.core.errors import JournalDamaged, NodeMalformed, invariant
+from keeper.core.errors import NodeMalformed, invariant
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ZERO_ADDRESS, Address
 from keeper.core.runconfig import VenueSpec
@@ -39,7 +39,6 @@ from keeper.venues.aave_v3.state import ONLY_ROW, BlockRow, State
 
 LIQUIDATION_GAS = 600_000
 """Measured 277,000 to 476,000 on the local market; price adapters and tokens of a real one cost more than ours."""
-DUMP_HEADER = b"aave_v3/3\n"
 NOTHING = BaseAmount(0)
 
 
@@ -296,7 +295,7 @@ class AaveLedger:
 
     def dump(self) -> bytes:
         """Return the whole state, undo included, in one canonical encoding."""
-        return DUMP_HEADER + self._state.tables.dump()
+        return self._state.tables.dump()
 
     def load(self, state: bytes) -> None:
         """Replace the state by a dump.
@@ -304,9 +303,7 @@ class AaveLedger:
         Raises:
             JournalDamaged: the bytes are not a dump of this ledger version.
         """
-        if not state.startswith(DUMP_HEADER):
-            raise JournalDamaged(f"state of {self.name}", "another ledger version wrote it", "delete the snapshot")
-        self._state.tables.load(state[len(DUMP_HEADER) :])
+        self._state.tables.load(state, self.name)
         self._forget_derived()
 
 

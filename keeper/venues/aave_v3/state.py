@@ -20,6 +20,8 @@ ONLY_ROW = b"\0"
 BORROWING_BITS = int("01" * 128, 2)
 ITEM_LENGTH = 1 + 2 * ADDRESS_LENGTH
 _EPOCH_SHIFT = 32
+LEDGER_VERSION = "aave_v3/3"
+"""Begins every dump of the state."""
 
 
 class BlockRow(msgspec.Struct, frozen=True, array_like=True):
@@ -137,7 +139,7 @@ class State:
     """
 
     def __init__(self) -> None:
-        tables = self.tables = Tables()
+        tables = self.tables = Tables(LEDGER_VERSION)
         self.block = tables.table("block", 1, StructColumn(BlockRow))
         self.contracts = tables.table("contracts", 1, StructColumn(Contracts))
         self.reserves = tables.table("reserves", ADDRESS_LENGTH, StructColumn(Reserve))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from keeper.core.errors import ConfigError, JournalDamaged, invariant
+from keeper.core.errors import ConfigError, invariant
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address
 from keeper.core.runconfig import VenueSpec
@@ -37,7 +37,6 @@ from keeper.venues.morpho_blue.reads import fold_reads, requests
 from keeper.venues.morpho_blue.state import ONLY_ROW, BlockRow, State
 
 LIQUIDATION_GAS = 400_000
-DUMP_HEADER = b"morpho_blue/1\n"
 NOTHING = BaseAmount(0)
 HEALTHY = Health(Status.HEALTHY)
 LIQUIDATABLE = Health(Status.LIQUIDATABLE)
@@ -269,7 +268,7 @@ class MorphoLedger:
 
     def dump(self) -> bytes:
         """Return the whole state, undo included, in one canonical encoding."""
-        return DUMP_HEADER + self._state.tables.dump()
+        return self._state.tables.dump()
 
     def load(self, state: bytes) -> None:
         """Replace the state by a dump.
@@ -277,7 +276,5 @@ class MorphoLedger:
         Raises:
             JournalDamaged: the bytes are not a dump of this ledger version.
         """
-        if not state.startswith(DUMP_HEADER):
-            raise JournalDamaged(f"state of {self.name}", "another ledger version wrote it", "delete the snapshot")
-        self._state.tables.load(state[len(DUMP_HEADER) :])
+        self._state.tables.load(state, self.name)
         self._forget_derived()

@@ -11,6 +11,8 @@ from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
 ONLY_ROW = b"\0"
 _EPOCH_SHIFT = 32
 NOTHING = BigInt(0)
+LEDGER_VERSION = "morpho_blue/1"
+"""Begins every dump of the state."""
 
 
 class BlockRow(msgspec.Struct, frozen=True, array_like=True):
@@ -82,7 +84,7 @@ class State:
     """The tables. Keys are accounts, or :data:`ONLY_ROW`."""
 
     def __init__(self) -> None:
-        tables = self.tables = Tables()
+        tables = self.tables = Tables(LEDGER_VERSION)
         self.block = tables.table("block", 1, StructColumn(BlockRow))
         self.params = tables.table("params", 1, StructColumn(Params))
         self.totals = tables.table("totals", 1, StructColumn(Totals))

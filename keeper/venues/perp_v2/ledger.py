@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from keeper.core.errors import JournalDamaged, NodeMalformed
+from keeper.core.errors import NodeMalformed
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ADDRESS_LENGTH, Address
 from keeper.core.units import BaseAmount, Wad
@@ -25,7 +25,6 @@ from keeper.venues.perp_v2.math import WAD, divide, from_settlement
 from keeper.venues.perp_v2.reads import ACCOUNT_VALUE, WORD, address_word, fold_reads, requests
 from keeper.venues.perp_v2.state import ONLY_ROW, BlockRow, PerpContracts, State
 
-DUMP_HEADER = b"perp_v2/1\n"
 BASE_DECIMALS = 8
 HAS_ORDERS = "CH_CLWTISO"
 
@@ -232,7 +231,7 @@ class PerpLedger:
 
     def dump(self) -> bytes:
         """Return the whole state, undo included, in one canonical encoding."""
-        return DUMP_HEADER + self._state.tables.dump()
+        return self._state.tables.dump()
 
     def load(self, state: bytes) -> None:
         """Replace the state by a dump.
@@ -240,7 +239,5 @@ class PerpLedger:
         Raises:
             JournalDamaged: the bytes are not a dump of this ledger version.
         """
-        if not state.startswith(DUMP_HEADER):
-            raise JournalDamaged(f"state of {self.name}", "another ledger version wrote it", "delete the snapshot")
-        self._state.tables.load(state[len(DUMP_HEADER) :])
+        self._state.tables.load(state, self.name)
         self._forget_derived()

@@ -15,6 +15,8 @@ from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
 ONLY_ROW = b"\0"
 INTERVAL_LENGTH = 4
 _EPOCH_SHIFT = 32
+LEDGER_VERSION = "perp_v2/1"
+"""Begins every dump of the state."""
 
 
 class PerpContracts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +131,7 @@ class State:
     """The tables. Keys are addresses, joined: base and account, token and account."""
 
     def __init__(self) -> None:
-        tables = self.tables = Tables()
+        tables = self.tables = Tables(LEDGER_VERSION)
         one, two = ADDRESS_LENGTH, 2 * ADDRESS_LENGTH
         self.block = tables.table("block", 1, StructColumn(BlockRow))
         self.config = tables.table("config", 1, StructColumn(Config))
