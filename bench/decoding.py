@@ -24,9 +24,10 @@ from keeper.core.ids import ZERO_ADDRESS, Address, Hash32
 from keeper.core.runconfig import VenueSpec
 from keeper.core.units import UINT256_MAX, TokenAmount
 from keeper.venues.aave_v3 import reads
-from keeper.venues.aave_v3.codec import POOL, POOL_CONFIGURATOR, decode, topic_of
+from keeper.venues.aave_v3.codec import POOL, POOL_CONFIGURATOR, decode
 from keeper.venues.aave_v3.ledger import AaveLedger
 from keeper.venues.aave_v3.math import RAY
+from keeper.venues.abi import topic_of
 
 ROUNDS = 7
 LOGS_OF_WEB3 = 400

@@ -8,13 +8,13 @@ from keeper.core.errors import ConfigError, NodeMalformed, NodeRefused, NotHoldi
 from keeper.core.ids import ZERO_ADDRESS, Address, to_hex
 from keeper.core.ports import Node
 from keeper.settings import VenueSettings
-from keeper.venues.aave_v3.reads import ASSET_PRICE, POOL_REVISION, WORD, selector_of
+from keeper.venues.aave_v3.reads import ASSET_PRICE, POOL_REVISION
 from keeper.venues.aave_v3.rules import RULES
+from keeper.venues.abi import WORD, address_word, selector_of
 
 GET_POOL = selector_of("getPool()")
 GET_PRICE_ORACLE = selector_of("getPriceOracle()")
 GET_RESERVES_LIST = selector_of("getReservesList()")
-PADDING = bytes(WORD - 20)
 
 
 async def examine_aave(name: str, venue: VenueSettings, node: Node, findings: Findings) -> None:
@@ -55,7 +55,7 @@ async def _feeds(name: str, venue: VenueSettings, node: Node) -> str:
 async def _price(node: Node, oracle: Address, asset: Address) -> int:
     """Return an asset's price, zero when the oracle reverts."""
     try:
-        return int.from_bytes(await _view(node, oracle, ASSET_PRICE + PADDING + asset), "big")
+        return int.from_bytes(await _view(node, oracle, ASSET_PRICE + address_word(asset)), "big")
     except NodeRefused:
         return 0
 

@@ -1,10 +1,12 @@
-"""What every EVM contract shares: selectors, topics, words, and the two standard forms of a revert."""
+"""What every EVM contract shares: selectors, topics, words, two standard forms of a revert, a token's allowance."""
 
 from __future__ import annotations
 
 from eth_utils.crypto import keccak
 
 from keeper.core.ids import ADDRESS_LENGTH, Address
+from keeper.core.units import TokenAmount
+from keeper.core.venue import Call
 
 WORD = 32
 ADDRESS_PADDING = bytes(WORD - ADDRESS_LENGTH)
@@ -22,6 +24,7 @@ def topic_of(signature: str) -> bytes:
 
 ERROR_STRING = selector_of("Error(string)")
 PANIC = selector_of("Panic(uint256)")
+APPROVE = selector_of("approve(address,uint256)")
 
 
 def word(value: int) -> bytes:
@@ -32,6 +35,11 @@ def word(value: int) -> bytes:
 def address_word(address: Address) -> bytes:
     """Return an address as an argument."""
     return ADDRESS_PADDING + address
+
+
+def approval_call(token: Address, spender: Address, amount: TokenAmount) -> Call:
+    """Return the call that lets a spender take an amount of an ERC-20 token."""
+    return Call(token, APPROVE + address_word(spender) + word(int(amount)))
 
 
 def revert_reason(data: bytes) -> str | None:

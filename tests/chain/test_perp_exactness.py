@@ -26,7 +26,7 @@ from keeper.lab.localchain.transactions import (
     send,
     submit,
 )
-from keeper.venues.perp_v2.codec import topic_of
+from keeper.venues.abi import topic_of
 from keeper.venues.perp_v2.ledger import PerpLedger
 from keeper.venues.perp_v2.liquidation import Foretold, Refused
 from keeper.venues.perp_v2.margin import MAKER, Figures

@@ -11,7 +11,8 @@ from typing import Any
 from aiohttp import web
 
 from keeper.core.ids import to_hex
-from keeper.venues.aave_v3.reads import ASSET_PRICE, POOL_REVISION, selector_of
+from keeper.venues.aave_v3.reads import ASSET_PRICE, POOL_REVISION
+from keeper.venues.abi import selector_of
 
 CHAIN_ID = 31337
 ROOT = "0x" + "01" * 20

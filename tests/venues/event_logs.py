@@ -7,7 +7,7 @@ from eth_abi.grammar import TupleType, parse
 
 from keeper.core.facts import BlockHeader, RawLog
 from keeper.core.ids import Address, Hash32
-from keeper.venues.aave_v3.codec import topic_of
+from keeper.venues.abi import topic_of
 
 INDEXED = {
     "ProxyCreated(bytes32,address,address)": 3,

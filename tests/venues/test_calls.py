@@ -12,6 +12,7 @@ from keeper.core.units import BaseAmount, TokenAmount
 from keeper.core.venue import Preview
 from keeper.lab.localchain.artifacts import Artifacts
 from keeper.lab.localchain.toolchain import find_node_modules
+from keeper.venues import abi
 from keeper.venues.aave_v3 import calls, reads
 from tests.venues.event_logs import address
 
@@ -37,7 +38,7 @@ def test_liquidation_calldata_equals_eth_abi(debt: Address, collateral: Address,
 @given(addresses, addresses, covers)
 def test_approval_calldata_equals_eth_abi(token: Address, spender: Address, amount: int) -> None:
     """The token is called; spender and amount are its arguments."""
-    call = calls.approval_call(token, spender, TokenAmount(amount))
+    call = abi.approval_call(token, spender, TokenAmount(amount))
     assert (call.to, call.data[4:]) == (token, encode(["address", "uint256"], [spender, amount]))
 
 
@@ -50,7 +51,7 @@ def test_selectors_are_those_of_the_published_contracts() -> None:
     }
     used = {
         calls.LIQUIDATION_CALL,
-        calls.APPROVE,
+        abi.APPROVE,
         reads.POOL_REVISION,
         reads.ASSET_PRICE,
         reads.ASSET_SOURCE,
@@ -74,7 +75,7 @@ def test_error_names_are_those_of_the_published_source() -> None:
 
 
 def _error(message: str) -> bytes:
-    return calls.ERROR_STRING + encode(["string"], [message])
+    return abi.ERROR_STRING + encode(["string"], [message])
 
 
 def test_revert_data_is_named() -> None:
@@ -83,13 +84,13 @@ def test_revert_data_is_named() -> None:
     assert (
         calls.revert_name(_error("ERC20: transfer amount exceeds balance")) == "ERC20: transfer amount exceeds balance"
     )
-    assert calls.revert_name(calls.PANIC + encode(["uint256"], [0x11])) == "Panic(0x11)"
+    assert calls.revert_name(abi.PANIC + encode(["uint256"], [0x11])) == "Panic(0x11)"
     assert calls.revert_name(bytes.fromhex("b629b0e4")) == "MustNotLeaveDust"
     assert calls.revert_name(bytes.fromhex("b629b0e5")) == "0xb629b0e5"
     assert calls.revert_name(b"") == "0x"
 
 
-@given(st.sampled_from([calls.ERROR_STRING, calls.PANIC, b""]), st.binary(max_size=120))
+@given(st.sampled_from([abi.ERROR_STRING, abi.PANIC, b""]), st.binary(max_size=120))
 def test_any_revert_data_has_a_name(selector: bytes, body: bytes) -> None:
     """Whatever a contract returns, it is named and never an exception."""
     assert calls.revert_name(selector + body)

@@ -16,6 +16,7 @@ from keeper.lab.localchain.aave_sources import v36_artifacts
 from keeper.lab.localchain.artifacts import Artifacts
 from keeper.lab.localchain.toolchain import find_node_modules
 from keeper.venues.aave_v3 import codec, events
+from keeper.venues.abi import topic_of
 from tests.venues.event_logs import INDEXED, address, log_of, types_of
 
 TOKEN = address(7)
@@ -123,7 +124,7 @@ def test_arbitrary_bytes_give_a_change_or_the_named_error(first: bytes, topics: 
 @pytest.mark.parametrize("signature", list(codec.EVENTS))
 def test_a_missing_topic_is_refused(signature: str) -> None:
     """A log that lost a topic is malformed, and the error says where it stood."""
-    whole = RawLog(TOKEN, (codec.topic_of(signature), *[bytes(32)] * (INDEXED[signature] - 1)), bytes(288), 41, _HASH)
+    whole = RawLog(TOKEN, (topic_of(signature), *[bytes(32)] * (INDEXED[signature] - 1)), bytes(288), 41, _HASH)
     with pytest.raises(NodeMalformed, match=r"log 41 of 0x0{38}07 in transaction 0x(22){32}: the event has"):
         codec.decode(whole)
 
@@ -131,7 +132,7 @@ def test_a_missing_topic_is_refused(signature: str) -> None:
 @pytest.mark.parametrize("signature", list(codec.EVENTS))
 def test_data_of_another_length_is_refused(signature: str) -> None:
     """Truncated data is malformed."""
-    log = RawLog(TOKEN, (codec.topic_of(signature), *[bytes(32)] * INDEXED[signature]), bytes(31), 0, _HASH)
+    log = RawLog(TOKEN, (topic_of(signature), *[bytes(32)] * INDEXED[signature]), bytes(31), 0, _HASH)
     with pytest.raises(NodeMalformed, match="bytes of data"):
         codec.decode(log)
 

@@ -11,9 +11,9 @@ from keeper.core.runconfig import VenueSpec
 from keeper.core.units import BaseAmount, TokenAmount, Wad
 from keeper.core.venue import Epoch, Health, Ledger, LiquidationSeen, Status
 from keeper.venues import open_ledger
-from keeper.venues.aave_v3.codec import topic_of
 from keeper.venues.aave_v3.margin import UserAccountData
 from keeper.venues.aave_v3.math import RAY
+from keeper.venues.abi import topic_of
 from tests.venues.event_logs import address, header, log_of
 from tests.venues.synthetic import (
     A_TOKEN,

@@ -16,6 +16,7 @@ from keeper.core.ids import Address, Hash32
 from keeper.lab.localchain.artifacts import Artifacts
 from keeper.lab.localchain.perp import CURIE, UNISWAP
 from keeper.lab.localchain.toolchain import find_node_modules
+from keeper.venues.abi import topic_of
 from keeper.venues.perp_v2 import codec, events
 from keeper.venues.perp_v2.math import TICK_MAX
 from tests.venues.event_logs import address, types_of
@@ -104,7 +105,7 @@ def _log(signature: str, values: tuple[Any, ...]) -> RawLog:
     types, indexed = types_of(signature), INDEXED[signature]
     topics = [encode([kind], [value]) for kind, value in zip(types[:indexed], values, strict=False)]
     data = encode(types[indexed:], values[indexed:])
-    return RawLog(SOURCE, (codec.topic_of(signature), *topics), data, 41, _HASH)
+    return RawLog(SOURCE, (topic_of(signature), *topics), data, 41, _HASH)
 
 
 @pytest.mark.parametrize(("signature", "values", "expected"), CASES, ids=[case[0] for case in CASES])
@@ -138,7 +139,7 @@ def test_arbitrary_bytes_give_a_change_or_the_named_error(first: bytes, topics: 
 @pytest.mark.parametrize("signature", list(codec.EVENTS))
 def test_a_log_of_another_shape_is_refused(signature: str) -> None:
     """A log with a topic or a word too many is malformed, and the error says where it stood."""
-    topics = (codec.topic_of(signature), *[bytes(32)] * INDEXED[signature])
+    topics = (topic_of(signature), *[bytes(32)] * INDEXED[signature])
     words = len(types_of(signature)) - INDEXED[signature]
     for log in (
         RawLog(SOURCE, (*topics, bytes(32)), bytes(32 * words), 41, _HASH),

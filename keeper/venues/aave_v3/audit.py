@@ -11,7 +11,7 @@ from keeper.core.ids import ADDRESS_LENGTH, Address
 from keeper.core.venue import AuditFinding
 from keeper.venues.aave_v3.margin import UserAccountData
 from keeper.venues.aave_v3.market import Unknown
-from keeper.venues.aave_v3.reads import WORD, selector_of
+from keeper.venues.abi import WORD, address_word, selector_of
 
 USER_ACCOUNT_DATA = selector_of("getUserAccountData(address)")
 FIELDS = UserAccountData.__struct_fields__
@@ -19,7 +19,7 @@ FIELDS = UserAccountData.__struct_fields__
 
 def call_data(account: Address) -> bytes:
     """Return the calldata that asks for an account."""
-    return USER_ACCOUNT_DATA + bytes(WORD - ADDRESS_LENGTH) + account
+    return USER_ACCOUNT_DATA + address_word(account)
 
 
 def finding(read: ContractRead, ours_of: Callable[[Address], UserAccountData | Unknown]) -> AuditFinding | None:

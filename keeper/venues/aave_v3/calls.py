@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from keeper.core.ids import Address, to_hex
-from keeper.core.units import TokenAmount
 from keeper.core.venue import Call, Preview
-from keeper.venues.aave_v3.reads import WORD, selector_of
+from keeper.venues.abi import address_word, revert_reason, selector_of, word
 
 LIQUIDATION_CALL = selector_of("liquidationCall(address,address,address,uint256,bool)")
-APPROVE = selector_of("approve(address,uint256)")
-ERROR_STRING = selector_of("Error(string)")
-PANIC = selector_of("Panic(uint256)")
-ADDRESS_PADDING = bytes(12)
 
 ERROR_NAMES = {
     "25": "INVALID_BURN_AMOUNT",
@@ -45,18 +40,13 @@ CUSTOM_ERRORS = {
 def liquidation_call(pool: Address, account: Address, preview: Preview) -> Call:
     """Return the call that executes a preview, receiving the underlying collateral."""
     arguments = (
-        ADDRESS_PADDING + preview.collateral_asset,
-        ADDRESS_PADDING + preview.debt_asset,
-        ADDRESS_PADDING + account,
-        int(preview.cover).to_bytes(WORD, "big"),
-        bytes(WORD),
+        address_word(preview.collateral_asset),
+        address_word(preview.debt_asset),
+        address_word(account),
+        word(int(preview.cover)),
+        word(0),
     )
     return Call(pool, LIQUIDATION_CALL + b"".join(arguments))
-
-
-def approval_call(token: Address, spender: Address, amount: TokenAmount) -> Call:
-    """Return the call that lets a spender take an amount of a token."""
-    return Call(token, APPROVE + ADDRESS_PADDING + spender + int(amount).to_bytes(WORD, "big"))
 
 
 def revert_name(data: bytes) -> str:
@@ -64,22 +54,7 @@ def revert_name(data: bytes) -> str:
 
     An error of Errors.sol by its name, other messages as they stand, ``Panic(0x..)``, else the data in hexadecimal.
     """
-    selector, body = data[:4], data[4:]
-    if selector == PANIC and len(body) == WORD:
-        return f"Panic({int.from_bytes(body, 'big'):#04x})"
-    if not body and selector in CUSTOM_ERRORS:
-        return CUSTOM_ERRORS[selector]
-    message = _message(body) if selector == ERROR_STRING else None
+    if data in CUSTOM_ERRORS:
+        return CUSTOM_ERRORS[data]
+    message = revert_reason(data)
     return to_hex(data) if message is None else ERROR_NAMES.get(message, message)
-
-
-def _message(body: bytes) -> str | None:
-    """Return the string of ``Error(string)``, ``None`` when the bytes are not one."""
-    length = int.from_bytes(body[WORD : 2 * WORD], "big")
-    raw = body[2 * WORD : 2 * WORD + length]
-    if int.from_bytes(body[:WORD], "big") != WORD or len(raw) != length or len(body) < 2 * WORD:
-        return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return None

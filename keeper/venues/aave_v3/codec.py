@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from eth_utils.crypto import keccak
-
 from keeper.core.errors import NodeMalformed
 from keeper.core.facts import RawLog
 from keeper.core.ids import Address, to_hex
@@ -43,8 +41,8 @@ from keeper.venues.aave_v3.events import (
     TokenInitialized,
     Upgraded,
 )
+from keeper.venues.abi import WORD, topic_of
 
-WORD = 32
 BYTE_LIMIT = 1 << 8
 RATIO_LIMIT = 1 << 16
 TIME_LIMIT = 1 << 40
@@ -56,11 +54,6 @@ PRICE_ORACLE_SENTINEL = b"PRICE_ORACLE_SENTINEL".ljust(WORD, b"\0")
 Decoder = Callable[[RawLog], Change]
 _TOPIC_LENGTHS = tuple([WORD] * count for count in range(5))
 _number = int.from_bytes
-
-
-def topic_of(signature: str) -> bytes:
-    """Return the first topic of an event from its canonical signature."""
-    return bytes(keccak(text=signature))
 
 
 def decode(log: RawLog) -> Change | None:

@@ -20,9 +20,8 @@ from keeper.venues.aave_v3.reads import (
     ASSET_SOURCE,
     LIQUIDATION_ALLOWED,
     VIRTUAL_BALANCE,
-    WORD,
-    selector_of,
 )
+from keeper.venues.abi import WORD, selector_of
 
 NUMBER_LIMIT = 1 << 40
 LIST_LIMIT = 1 << 128

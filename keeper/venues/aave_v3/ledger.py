@@ -36,6 +36,7 @@ from keeper.venues.aave_v3.naming import NAMED
 from keeper.venues.aave_v3.reading import MarketReading
 from keeper.venues.aave_v3.reads import fold_reads, fold_revision, requests
 from keeper.venues.aave_v3.state import ONLY_ROW, BlockRow, State
+from keeper.venues.abi import approval_call
 
 LIQUIDATION_GAS = 600_000
 """Measured 277,000 to 476,000 on the local market; price adapters and tokens of a real one cost more than ours."""
@@ -285,7 +286,7 @@ class AaveLedger:
     def approval_call(self, token: Address, amount: TokenAmount) -> Call:
         """Return the transaction that lets the pool take a token from the signer."""
         invariant(self.spender is not None, self.name, "an allowance was wanted before the pool was known")
-        return calls.approval_call(token, self._state.market.pool, amount)
+        return approval_call(token, self._state.market.pool, amount)
 
     def revert_name(self, data: bytes) -> str:
         """Return the contract's name for revert data."""

@@ -26,10 +26,10 @@ from keeper.core.facts import BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ADDRESS_LENGTH, ZERO_ADDRESS, Address, to_hex
 from keeper.core.units import BigInt
 from keeper.core.venue import HolderSearch, ReadingProgress
-from keeper.venues.aave_v3.codec import BYTE_LIMIT, decode, topic_of
+from keeper.venues.aave_v3.codec import BYTE_LIMIT, decode
 from keeper.venues.aave_v3.events import ModeSet, ScaledMinted, ScaledTransferred, StableMinted
 from keeper.venues.aave_v3.items import SOURCE_VIEW, VIEWS, Item, Kind, Words, address_of, check, words_of
-from keeper.venues.aave_v3.reads import WORD, fold_reads
+from keeper.venues.aave_v3.reads import fold_reads
 from keeper.venues.aave_v3.rules import RULES, Rules
 from keeper.venues.aave_v3.state import (
     ONLY_ROW,
@@ -42,6 +42,7 @@ from keeper.venues.aave_v3.state import (
     StableDebt,
     State,
 )
+from keeper.venues.abi import WORD, topic_of
 
 HOLDER_TOPICS = tuple(
     sorted(

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from eth_utils.crypto import keccak
 from msgspec.structs import replace
 
 from keeper.core.facts import ContractRead, ReadRequest
@@ -48,14 +47,7 @@ from keeper.venues.aave_v3.fold import UPGRADED
 from keeper.venues.aave_v3.naming import renamed
 from keeper.venues.aave_v3.rules import RULES, Rules
 from keeper.venues.aave_v3.state import ONLY_ROW, Contracts, Following, PriceRow, Reserve, State
-
-WORD = 32
-
-
-def selector_of(signature: str) -> bytes:
-    """Return the four bytes that call a function."""
-    return bytes(keccak(text=signature)[:4])
-
+from keeper.venues.abi import WORD, address_word, selector_of
 
 POOL_REVISION = selector_of("POOL_REVISION()")
 ASSET_PRICE = selector_of("getAssetPrice(address)")
@@ -136,7 +128,7 @@ def _priced(state: State, oracle: Address, changes: Sequence[Change]) -> dict[Ad
 
 
 def _call(selector: bytes, argument: Address) -> bytes:
-    return selector + bytes(12) + argument
+    return selector + address_word(argument)
 
 
 def fold_revision(state: State, reads: Sequence[ContractRead]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from keeper.core.ids import Address, to_hex
-from keeper.core.units import TokenAmount
 from keeper.core.venue import Call
 from keeper.venues.abi import WORD, address_word, revert_reason, selector_of, word
 from keeper.venues.morpho_blue.liquidation import Form
@@ -11,7 +10,6 @@ from keeper.venues.morpho_blue.reads import params_words
 from keeper.venues.morpho_blue.state import Params
 
 LIQUIDATE = selector_of("liquidate((address,address,address,address,uint256),address,uint256,uint256,bytes)")
-APPROVE = selector_of("approve(address,uint256)")
 WORDS_BEFORE_DATA = 9
 
 
@@ -26,11 +24,6 @@ def liquidation_call(morpho: Address, params: Params, account: Address, form: Fo
         word(0),
     )
     return Call(morpho, LIQUIDATE + b"".join(arguments))
-
-
-def approval_call(token: Address, spender: Address, amount: TokenAmount) -> Call:
-    """Return the call that lets a spender take an amount of a token."""
-    return Call(token, APPROVE + address_word(spender) + word(int(amount)))
 
 
 def revert_name(data: bytes) -> str:

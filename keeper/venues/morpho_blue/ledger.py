@@ -26,6 +26,7 @@ from keeper.core.venue import (
     Preview,
     Status,
 )
+from keeper.venues.abi import approval_call
 from keeper.venues.morpho_blue import audit, calls, liquidation
 from keeper.venues.morpho_blue.codec import DECODERS, decode
 from keeper.venues.morpho_blue.events import Change, Liquidated
@@ -258,7 +259,7 @@ class MorphoLedger:
 
     def approval_call(self, token: Address, amount: TokenAmount) -> Call:
         """Return the transaction that lets the contract take a token from the signer."""
-        return calls.approval_call(token, self._morpho, amount)
+        return approval_call(token, self._morpho, amount)
 
     def revert_name(self, data: bytes) -> str:
         """Return the contract's name for revert data."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keeper.core.ids import Address, to_hex
 from keeper.core.venue import Call
-from keeper.venues.perp_v2.reads import WORD, address_word, selector_of
+from keeper.venues.abi import WORD, address_word, selector_of
 
 LIQUIDATE = selector_of("liquidate(address,address,int256)")
 ERROR_STRING = selector_of("Error(string)")

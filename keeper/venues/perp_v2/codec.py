@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from eth_utils.crypto import keccak
-
 from keeper.core.errors import NodeMalformed
 from keeper.core.facts import RawLog
 from keeper.core.ids import Address, to_hex
+from keeper.venues.abi import WORD, topic_of
 from keeper.venues.perp_v2.events import (
     BadDebtSettled,
     Change,
@@ -35,17 +34,11 @@ from keeper.venues.perp_v2.events import (
 )
 from keeper.venues.perp_v2.math import TICK_MAX
 
-WORD = 32
 RATIO_LIMIT = 1 << 24
 SECONDS_LIMIT = 1 << 32
 STATUS_LIMIT = 3
 
 Decoder = Callable[[RawLog], Change]
-
-
-def topic_of(signature: str) -> bytes:
-    """Return the first topic of an event from its canonical signature."""
-    return bytes(keccak(text=signature))
 
 
 def decode(log: RawLog) -> Change | None:

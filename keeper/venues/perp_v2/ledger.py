@@ -14,6 +14,7 @@ from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog
 from keeper.core.ids import ADDRESS_LENGTH, Address
 from keeper.core.units import BaseAmount, Wad
 from keeper.core.venue import AccountMargin, AuditFinding, Call, Epoch, Health, Status
+from keeper.venues.abi import WORD, address_word
 from keeper.venues.perp_v2 import calls, liquidation
 from keeper.venues.perp_v2.codec import DECODERS, decode
 from keeper.venues.perp_v2.events import Change, PoolAdded, PositionLiquidated
@@ -22,7 +23,7 @@ from keeper.venues.perp_v2.liquidation import Foretold, Parties, Refused
 from keeper.venues.perp_v2.margin import MAKER, Figures, account_of, figures_of
 from keeper.venues.perp_v2.market import Now, Unknown, now_of
 from keeper.venues.perp_v2.math import WAD, divide, from_settlement
-from keeper.venues.perp_v2.reads import ACCOUNT_VALUE, WORD, address_word, fold_reads, requests
+from keeper.venues.perp_v2.reads import ACCOUNT_VALUE, fold_reads, requests
 from keeper.venues.perp_v2.state import ONLY_ROW, BlockRow, PerpContracts, State
 
 BASE_DECIMALS = 8

@@ -15,25 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from eth_utils.crypto import keccak
 from msgspec.structs import replace
 
 from keeper.core.facts import ContractRead, ReadRequest
 from keeper.core.ids import Address
 from keeper.core.units import BigInt
+from keeper.venues.abi import WORD, address_word, selector_of, word
 from keeper.venues.perp_v2.averages import begun
 from keeper.venues.perp_v2.events import Change, CollateralAdded, LiquidityChanged, PoolAdded
 from keeper.venues.perp_v2.math import TICK_MAX
 from keeper.venues.perp_v2.state import ONLY_ROW, Config, MakerRow, PerpContracts, ReadRow, State, index_key
 
-WORD = 32
 COLLATERAL_TWAP_SECONDS = 900
 COUNT_LIMIT = 1 << 32
-
-
-def selector_of(signature: str) -> bytes:
-    """Return the four bytes that call a function."""
-    return bytes(keccak(text=signature)[:4])
 
 
 MARK_CONFIG = selector_of("getMarkPriceConfig()")
@@ -54,16 +48,6 @@ DECIMALS = selector_of("decimals()")
 ACCOUNT_VALUE = selector_of("getAccountValue(address)")
 REQUIREMENT = selector_of("getMarginRequirementForLiquidation(address)")
 BALANCE_OF = selector_of("balanceOf(address)")
-
-
-def address_word(address: Address) -> bytes:
-    """Return an address as an argument."""
-    return bytes(WORD - len(address)) + address
-
-
-def number_word(value: int) -> bytes:
-    """Return an unsigned integer as an argument."""
-    return value.to_bytes(WORD, "big")
 
 
 def requests(state: State, contracts: PerpContracts, changes: Sequence[Change]) -> tuple[ReadRequest, ...]:
@@ -105,7 +89,7 @@ def _of_collaterals(state: State, contracts: PerpContracts, tokens: Iterable[Add
 
 
 def _price_call(token: Address) -> bytes:
-    return COLLATERAL_PRICE + address_word(token) + number_word(COLLATERAL_TWAP_SECONDS)
+    return COLLATERAL_PRICE + address_word(token) + word(COLLATERAL_TWAP_SECONDS)
 
 
 def _of_market(state: State, contracts: PerpContracts, base: Address, pool: Address) -> Iterable[ReadRequest]:
@@ -113,7 +97,7 @@ def _of_market(state: State, contracts: PerpContracts, base: Address, pool: Addr
         yield ReadRequest(pool, SLOT0)
     config = state.figures
     for interval in () if config is None else sorted({0, config.premium, config.twap}):
-        yield ReadRequest(base, INDEX_PRICE + number_word(interval))
+        yield ReadRequest(base, INDEX_PRICE + word(interval))
     yield ReadRequest(contracts.account_balance, MARK_PRICE + address_word(base))
 
 
