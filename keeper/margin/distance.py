@@ -63,7 +63,7 @@ class DistanceIndex:
         self._limits[-1] = RADII[-1] * LATEST_SHARE
         self._home: dict[int, int] = {}
         self._changed: dict[int, Form | None] = {}
-        self._changed_rows = compiled([])
+        self._overlay: tuple[Places, Rows] | None = None
         for block, part in enumerate(outer):
             self._home |= dict.fromkeys(part.ids.tolist(), block)
             self._admit(block, part)
@@ -91,16 +91,16 @@ class DistanceIndex:
     def update(self, row_id: int, form: Form | None) -> None:
         """Give an account another form, or none: it is not watched any more."""
         self._changed[row_id] = form
-        self._compile_changed()
+        self._overlay = None
 
     def nearest(self, prices: Floats, count: int) -> list[tuple[int, float]]:
         """Return ids and distances of the rows that are nearest to their line, those below it first.
 
         Of those that the outermost radius held when its blocks were taken, and of all that changed since.
         """
+        ids, changed = self._waiting()
         held = joined(self._levels[1])
-        held = held.select(np.flatnonzero(~np.isin(held.ids, list(self._changed))))
-        rows = joined([held, self._changed_rows])
+        rows = joined([held.select(np.flatnonzero(~np.isin(held.ids, ids))), changed])
         distances = rows.distances(prices)
         nearest = np.argsort(distances, kind="stable")[:count]
         return [(int(rows.ids[place]), float(distances[place])) for place in nearest]
@@ -130,8 +130,8 @@ class DistanceIndex:
         checked = self._checked.rows
         found = np.concatenate([self._below, checked.ids[checked.margins(prices) <= 0]])
         if self._changed:
-            changed = self._changed_rows
-            found = found[~np.isin(found, list(self._changed))]
+            ids, changed = self._waiting()
+            found = found[~np.isin(found, ids)]
             found = np.concatenate([found, changed.ids[changed.margins(prices) <= 0]])
         return found
 
@@ -173,11 +173,15 @@ class DistanceIndex:
         rows = self._levels[0][block]
         fresh = compiled([(each, form) for each in here if (form := self._changed.pop(each)) is not None])
         self._levels[0][block] = joined([rows.select(np.flatnonzero(~np.isin(rows.ids, here))), fresh])
-        self._compile_changed()
+        self._overlay = None
         self._admit(block, fresh)
 
-    def _compile_changed(self) -> None:
-        self._changed_rows = compiled([(each, form) for each, form in self._changed.items() if form is not None])
+    def _waiting(self) -> tuple[Places, Rows]:
+        """Return the ids of who has changed, and the rows of those that are still watched."""
+        if self._overlay is None:
+            forms = [(each, form) for each, form in self._changed.items() if form is not None]
+            self._overlay = np.array(list(self._changed), np.int64), compiled(forms)
+        return self._overlay
 
     def _home_of(self, row_id: int) -> int:
         """Return the block where an account lives; a new one lives in the smallest."""
