@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from keeper.venues.aave_v3.margin import Holding, Position, UserAccountData
 from keeper.venues.aave_v3.market import CategoryNow, Market, Unknown
@@ -42,6 +43,16 @@ class Seizure(msgspec.Struct, frozen=True, gc=False):
     fee: int
     balance: int
     nothing_left: bool = False
+
+
+def settled(case: Case, done: Seizure, debt: Holding, supplied: int) -> Position:
+    """Return the position with the debt that was left, and with collateral of this scaled balance."""
+    reserve, emptied = case.collateral.reserve, done.seized + done.fee == done.balance
+    changed = {debt.reserve.index: debt}
+    collateral = changed.get(reserve.index, case.collateral)
+    changed[reserve.index] = replace(collateral, collateral=not emptied, supplied=supplied)
+    holdings = tuple(changed.get(held.reserve.index, held) for held in case.position.holdings)
+    return Position(case.position.mode, holdings)
 
 
 def unknown(*figures: object) -> str:

@@ -15,6 +15,7 @@ from keeper.venues.aave_v3.seizure import (
     Seizure,
     is_healthy,
     kept_by_sentinel,
+    settled,
     unknown,
 )
 
@@ -88,12 +89,7 @@ def after(case: Case, done: Seizure) -> Position | str:
         return INVALID_BURN_AMOUNT
     supplied = case.collateral.supplied - scaled
     supplied -= min(ray_div(done.fee, reserve.income), supplied)
-    emptied = done.seized + done.fee == done.balance
-    changed = {debt.reserve.index: debt}
-    collateral = changed.get(reserve.index, case.collateral)
-    changed[reserve.index] = replace(collateral, collateral=not emptied, supplied=supplied)
-    holdings = tuple(changed.get(held.reserve.index, held) for held in case.position.holdings)
-    return Position(case.position.mode, holdings)
+    return settled(case, done, debt, supplied)
 
 
 def _repay(holding: Holding, amount: int) -> Holding | str:

@@ -28,6 +28,7 @@ from keeper.venues.aave_v3.seizure import (
     Seizure,
     is_healthy,
     kept_by_sentinel,
+    settled,
     unknown,
 )
 
@@ -137,14 +138,12 @@ def after(case: Case, done: Seizure) -> Position | str:
         return INVALID_BURN_AMOUNT
     supplied = case.collateral.supplied - scaled
     supplied -= min(ray_div_ceil(done.fee, reserve.income), supplied)
-    emptied = done.seized + done.fee == done.balance
-    changed = {debt.reserve.index: debt}
-    collateral = changed.get(reserve.index, case.collateral)
-    changed[reserve.index] = replace(collateral, collateral=not emptied, supplied=supplied)
-    holdings = tuple(changed.get(held.reserve.index, held) for held in case.position.holdings)
-    if done.nothing_left:
-        holdings = tuple(replace(held, variable=0) if held.reserve.live else held for held in holdings)
-    return Position(case.position.mode, holdings)
+    left = settled(case, done, debt, supplied)
+    if not done.nothing_left:
+        return left
+    return replace(
+        left, holdings=tuple(replace(each, variable=0) if each.reserve.live else each for each in left.holdings)
+    )
 
 
 def _repay(case: Case, done: Seizure) -> Holding | str:
