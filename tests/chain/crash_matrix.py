@@ -17,8 +17,8 @@ REORG_AT = (5, 9)
 QUIET_BLOCKS = 4
 """So many blocks without an intent under way: finality is two behind, so nothing can come of the last one."""
 BLOCKS_MAX = 120
-BLOCKS_UNTIL_MARKED_MAX = 5_000
-"""The mark is written once a second at most, so a fast machine makes many blocks before the next one."""
+BLOCKS_UNTIL_KILLED_MAX = 5_000
+"""Clock and mark go by the second, so a fast machine makes many blocks before the next of them."""
 SNAPSHOT_EVERY_RECORDS = 20
 
 
@@ -54,7 +54,7 @@ async def run_until_killed(market: Market, failpoint: str, fall: Fall) -> Keeper
             await market.mine()
             while not (fall.is_over or await keeper.ends_before(await market.height())):
                 await fall.go_on(keeper)
-            for _ in range(BLOCKS_UNTIL_MARKED_MAX if "mark" in failpoint else QUIET_BLOCKS):
+            for _ in range(QUIET_BLOCKS if "RunStopped" in failpoint else BLOCKS_UNTIL_KILLED_MAX):
                 if await keeper.ends_before(await market.height()):
                     break
                 await market.mine()
