@@ -121,12 +121,36 @@ class IntentAdvanced(Decision, frozen=True, tag="IntentAdvanced/1"):
     reason: str
 
 
-class LiquidationObserved(Decision, frozen=True, tag="LiquidationObserved/1"):
-    """A liquidation was seen on chain; ``intent_id`` when it is ours."""
+class Verdict(Enum):
+    """What a liquidation says about us: exactly one of these, worked out by ``keeper.engine.recall``."""
+
+    OURS = "ours"
+    """It is the effect of one of our intents."""
+    OUTBID = "outbid"
+    """Another's landed while an intent of ours about the account was not mined."""
+    DECIDED_LATE = "late"
+    """It was liquidatable before or in its block, and there was neither an intent nor a refusal."""
+    REFUSED = "refused-by-policy"
+    """What we would have done was refused, by a rule of the gate."""
+    UNTRACKED = "untracked"
+    """We did not know the account, or not that it had debt."""
+    HEALTH_WRONG = "health_wrong"
+    """We held it for healthy, with all figures known. A bug by definition."""
+    UNKNOWN = "unknown"
+    """We could not tell its health."""
+
+
+class LiquidationObserved(Decision, frozen=True, tag="LiquidationObserved/2"):
+    """A liquidation was seen on chain; ``intent_id`` when it is ours.
+
+    ``why`` is the rule's name when it was refused, the reason when its health was unknown.
+    """
 
     liquidation: LiquidationSeen
     block_number: int
     intent_id: Hash32 | None
+    verdict: Verdict
+    why: str
 
 
 class SignerHalted(Decision, frozen=True, tag="SignerHalted/1"):

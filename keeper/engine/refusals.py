@@ -47,6 +47,11 @@ class RefusalMemory:
         self._plans[_key(plan)] = plan
         return known != plan
 
+    def standing(self, venue: str, account: Address) -> RefusedPlan | None:
+        """Return what is refused of an account now; of several strategies the first by name."""
+        found = [plan for plan in self._plans.values() if (plan.venue, plan.account) == (venue, account)]
+        return min(found, key=_key) if found else None
+
     def end_round(self, strategy: str, venues: tuple[str, ...], refused: list[RefusedPlan]) -> None:
         """Forget, for one strategy and these venues, all that was not refused in the round that ends."""
         current = frozenset(_key(plan) for plan in refused)

@@ -15,14 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from keeper.core.decisions import AnyDecision, AuditAgreed, AuditFailed, HealthChanged, LiquidationObserved, VenuePaused
+from keeper.core.decisions import AnyDecision, AuditAgreed, AuditFailed, HealthChanged, VenuePaused
 from keeper.core.errors import invariant
 from keeper.core.facts import (
     AccountsAudited,
     AnyFact,
     AttemptPrepared,
     AttemptSent,
-    BackfilledBlock,
     BlockApplied,
     BlockFinalized,
     BlockHeader,
@@ -37,7 +36,6 @@ from keeper.core.facts import (
     LogsRepaired,
     PreflightSeen,
     RangeVerified,
-    RawLog,
     ReceiptSeen,
     RunStarted,
     RunStopped,
@@ -53,6 +51,7 @@ from keeper.engine import readings
 from keeper.engine.book import IntentBook
 from keeper.engine.chain_state import ChainState
 from keeper.engine.deciding import Head
+from keeper.engine.recall import Block, fold_block, observe
 from keeper.engine.running import configure
 from keeper.engine.state import ENGINE_VERSION, EngineState, OpenLedger, dump_state, load_state
 from keeper.engine.view import Decide
@@ -249,7 +248,8 @@ class Engine:
         chain.backfill(fact)
         decisions: list[AnyDecision] = []
         for block in fact.blocks:
-            decisions += self._fold(fact.chain_id, block, block.logs)
+            reads = fact.reads if block.number == fact.last.number else ()
+            decisions += self._fold(fact.chain_id, Block(block, block.logs, reads))
         ends_with_logs = bool(fact.blocks) and fact.blocks[-1].number == fact.last.number
         for ledger in self._state.ledgers_of(fact.chain_id):
             if not ends_with_logs:
@@ -260,7 +260,7 @@ class Engine:
     def _block_applied(self, fact: BlockApplied) -> list[AnyDecision]:
         chain = self._state.chain(fact.chain_id)
         chain.apply(fact, self._state.clock.elapsed_ms)
-        decisions = self._fold(fact.chain_id, fact.header, fact.logs)
+        decisions = self._fold(fact.chain_id, Block(fact.header, fact.logs, fact.reads))
         for ledger in self._state.ledgers_of(fact.chain_id):
             ledger.apply_reads(fact.reads)
         return decisions if fact.behind_blocks else decisions + self._at_head(fact.chain_id, fact.header)
@@ -299,7 +299,7 @@ class Engine:
                 ledger.undo_block(number)
         decisions: list[AnyDecision] = [*self._state.intents.revert_effects(fact.chain_id, fact.first)]
         for each in fact.blocks:
-            decisions += self._fold(fact.chain_id, each.block, each.block.logs)
+            decisions += self._fold(fact.chain_id, Block(each.block, each.block.logs, each.reads))
             for ledger in ledgers:
                 ledger.apply_reads(each.reads)
         return decisions + self._finalize(chain)
@@ -319,18 +319,12 @@ class Engine:
                 decisions += self._state.health.doubt(ledger.name, each.account, fact.block_number)
         return decisions
 
-    def _fold(self, chain_id: int, block: BlockHeader | BackfilledBlock, logs: Iterable[RawLog]) -> list[AnyDecision]:
-        """Let every venue fold a block's logs; observed liquidations advance our own intents."""
+    def _fold(self, chain_id: int, block: Block) -> list[AnyDecision]:
+        """Let every venue fold a block's logs; observed liquidations are judged and advance our own intents."""
         decisions: list[AnyDecision] = []
         for ledger in self._state.ledgers_of(chain_id):
-            ledger.begin_block(block)
-            for log in logs:
-                seen = ledger.apply_log(log)
-                if seen is not None:
-                    intent_id, advanced = self._state.intents.effect(seen.tx_hash, block.number, block.hash)
-                    self._state.intents.tries.forgive((seen.venue, seen.account))
-                    self._state.intents.breakers.succeeded(seen.venue, block.number)
-                    decisions += [LiquidationObserved(seen, block.number, intent_id), *advanced]
+            for witnessed in fold_block(ledger, block):
+                decisions += observe(self._state, witnessed, block.header)
         return decisions
 
     def _at_head(self, chain_id: int, header: BlockHeader) -> list[AnyDecision]:

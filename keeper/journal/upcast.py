@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from keeper.core.codec import AnyBody, Record, decoder
+from keeper.core.decisions import Decision, LiquidationObserved, Verdict
 from keeper.core.errors import JournalForeign
+from keeper.core.ids import Hash32
+from keeper.core.venue import LiquidationSeen
 
 
 class Upcast(NamedTuple):
@@ -25,7 +28,22 @@ class Upcast(NamedTuple):
 
 Upcasts = Mapping[str, Upcast]
 
-UPCASTS: Upcasts = {}
+
+class _LiquidationObserved1(Decision, frozen=True, tag="LiquidationObserved/1"):
+    """A liquidation as it was recorded before there were verdicts."""
+
+    liquidation: LiquidationSeen
+    block_number: int
+    intent_id: Hash32 | None
+
+
+def _judged(old: _LiquidationObserved1) -> LiquidationObserved:
+    verdict, why = (Verdict.UNKNOWN, NOT_JUDGED) if old.intent_id is None else (Verdict.OURS, "")
+    return LiquidationObserved(old.liquidation, old.block_number, old.intent_id, verdict, why)
+
+
+NOT_JUDGED = "it was recorded before liquidations were judged"
+UPCASTS: Upcasts = {"LiquidationObserved/1": Upcast(_LiquidationObserved1, _judged)}
 TAG_CHARACTERS_MAX = 80
 """What a message shows of a tag."""
 

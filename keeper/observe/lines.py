@@ -132,10 +132,12 @@ def _advanced(decision: IntentAdvanced) -> str:
 
 def _observed(decision: LiquidationObserved) -> str:
     seen = decision.liquidation
-    by = "others" if decision.intent_id is None else f"intent {short_id(decision.intent_id)}"
+    by = f"others, {decision.verdict.value}" if decision.intent_id is None else f"intent {short_id(decision.intent_id)}"
+    why = f" ({decision.why})" if decision.why else ""
     return (
-        f"{seen.venue} {to_hex(seen.account)} at block {decision.block_number} by {by}: repaid {int(seen.repaid)} of "
-        f"{to_hex(seen.debt_asset)}, seized {int(seen.seized)} of {to_hex(seen.collateral_asset)}"
+        f"{seen.venue} {to_hex(seen.account)} at block {decision.block_number} by {by}{why}: "
+        f"repaid {int(seen.repaid)} of {to_hex(seen.debt_asset)}, "
+        f"seized {int(seen.seized)} of {to_hex(seen.collateral_asset)}"
     )
 
 

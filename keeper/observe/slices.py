@@ -101,7 +101,9 @@ class SliceMetrics:
             "profit_usd_total", "Seized less repaid, gas and slippage; a loss lowers it.", "venue", "strategy"
         )
         self._gas = counter("gas_spent_wei_total", "Fees of our final transactions.", "chain", "signer")
-        self._liquidations = counter("liquidations_seen_total", "Liquidations seen on chain.", "venue", "by")
+        self._liquidations = counter(
+            "liquidations_seen_total", "Liquidations seen on chain, by whom and why not us.", "venue", "by", "verdict"
+        )
         self._chains = chains
         self._seen_ms: dict[int, int] = {}
         self._slices: dict[Hash32, _Slice] = {}
@@ -153,7 +155,7 @@ class SliceMetrics:
     def liquidation(self, decision: LiquidationObserved) -> None:
         """Count a liquidation on chain, ours or another's."""
         by = "others" if decision.intent_id is None else "ours"
-        self._liquidations.labels(decision.liquidation.venue, by).inc()
+        self._liquidations.labels(decision.liquidation.venue, by, decision.verdict.value).inc()
         one = self._slices.get(decision.intent_id) if decision.intent_id is not None else None
         if one is not None:
             one.effect = decision.liquidation

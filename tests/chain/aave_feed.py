@@ -6,17 +6,20 @@ the block's hash. What was fed is kept, so that blocks can be undone and fed aga
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Generic
 
 import msgspec
 from typing_extensions import TypeVar
 
+from keeper.core.decisions import Verdict
 from keeper.core.errors import NodeRefused
 from keeper.core.facts import BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32, parse_address, parse_hash, to_hex
 from keeper.core.runconfig import VenueSpec
 from keeper.core.venue import Ledger, LiquidationSeen
+from keeper.engine.recall import Block, fold_block
 from keeper.lab.localchain.aave import AaveMarket
 from keeper.lab.localchain.rpc import LabRpc, Request
 from keeper.venues.aave_v3.ledger import AaveLedger
@@ -124,6 +127,22 @@ class Feed(Generic[AnyLedger]):
         block = self.blocks.pop()
         self.ledger.undo_block(block.header.number)
         return block
+
+
+class JudgedFeed(Feed[AnyLedger]):
+    """A feed that folds as the engine does, and keeps what the liquidations say of the ledger."""
+
+    def __init__(self, rpc: LabRpc, ledger: AnyLedger, first: int = 0) -> None:
+        super().__init__(rpc, ledger, first)
+        self.verdicts: Counter[Verdict] = Counter()
+
+    def apply(self, block: FedBlock) -> None:
+        """Fold a block and judge its liquidations."""
+        witnessed = fold_block(self.ledger, Block(block.header, block.logs, block.reads))
+        self.seen += [each.seen for each in witnessed]
+        self.verdicts.update(each.verdict for each in witnessed)
+        self.ledger.apply_reads(block.reads)
+        self.blocks.append(block)
 
 
 def _log(raw: _Log) -> RawLog:

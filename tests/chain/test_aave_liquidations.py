@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from keeper.core.decisions import Verdict
 from keeper.core.errors import NodeRefused
 from keeper.core.ids import parse_address, to_hex
 from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount, Wad
@@ -20,7 +21,7 @@ from keeper.lab.localchain.scenario import BORROW, SUPPLY, VARIABLE_RATE
 from keeper.lab.localchain.transactions import Call, encode_call, submit
 from keeper.venues.aave_v3.calls import revert_name
 from keeper.venues.aave_v3.ledger import AaveLedger
-from tests.chain.aave_feed import FedBlock, Feed, open_aave
+from tests.chain.aave_feed import FedBlock, Feed, JudgedFeed, open_aave
 
 SEED = int(os.environ.get("KEEPER_SEED", "1"))
 STEPS = 320
@@ -40,9 +41,12 @@ LATER_RULES = ("executed", "MustNotLeaveDust", "LiquidationGraceSentinelCheckFai
     "seed", [pytest.param(SEED, marks=pytest.mark.slow), pytest.param(SEED + 1, marks=pytest.mark.soak)]
 )
 async def test_a_preview_is_what_the_contract_then_does(rpc: LabRpc, versioned_market: AaveMarket, seed: int) -> None:
-    """Amounts, health and debt after are those of the chain to the wei, or the predicted error is the one given."""
+    """Amounts, health and debt after are those of the chain to the wei, or the predicted error is the one given.
+
+    Everyone whom the contract let be liquidated is unsafe by the ledger too, just before.
+    """
     market = versioned_market
-    feeds = [Feed(rpc, open_aave(market, prices)) for prices in ("read", "events")]
+    feeds = [JudgedFeed(rpc, open_aave(market, prices)) for prices in ("read", "events")]
     outcomes: Counter[str] = Counter()
     deficits = 0
     async with random_market(rpc, market, seed=seed, borrowers=BORROWERS) as driver:
@@ -61,6 +65,7 @@ async def test_a_preview_is_what_the_contract_then_does(rpc: LabRpc, versioned_m
     summary = f"{attempts} attempts foretold in both price modes, 0 wrong: {dict(outcomes)}, {deficits} deficits"
     print(f"v{market.version}, seed {seed}: {summary}")  # noqa: T201 - a randomised run says its seed
     assert attempts >= ATTEMPTS_MIN
+    assert [set(feed.verdicts) for feed in feeds] == [{Verdict.DECIDED_LATE}, {Verdict.DECIDED_LATE}]
     if market.version != "3.0":
         assert set(LATER_RULES) <= outcomes.keys()
 

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from keeper.core.decisions import Verdict
 from keeper.core.ids import parse_address, to_hex
 from keeper.core.units import TokenAmount
 from keeper.lab.localchain.morpho import MorphoMarket, RateModel, look
@@ -17,7 +18,7 @@ from keeper.lab.localchain.transactions import read
 from keeper.venues.morpho_blue.calls import revert_name
 from keeper.venues.morpho_blue.ledger import MorphoLedger
 from keeper.venues.morpho_blue.liquidation import Form, Outcome
-from tests.chain.aave_feed import Feed
+from tests.chain.aave_feed import Feed, JudgedFeed
 from tests.chain.morpho_feed import fresh_morpho, open_morpho
 
 SEED = int(os.environ.get("KEEPER_SEED", "1"))
@@ -40,13 +41,16 @@ PARTS = (1, 3, 1_000_000)
 async def test_an_attempt_does_what_was_foretold(
     rpc: LabRpc, anvil_node: LocalNode, seed: int, model: RateModel
 ) -> None:
-    """On the state of the block before, at the time of its own, every amount is foretold to the wei, or the error."""
+    """On the state of the block before, at the time of its own, every amount is foretold to the wei, or the error.
+
+    Everyone whom the contract let be liquidated is unsafe by the ledger too, just before.
+    """
     outcomes: Counter[str] = Counter()
     async with (
         fresh_morpho(rpc, anvil_node, model) as market,
         random_morpho(rpc, market, seed=seed, borrowers=BORROWERS) as driver,
     ):
-        feed = Feed(rpc, open_morpho(market), first=market.first_block)
+        feed = JudgedFeed(rpc, open_morpho(market), first=market.first_block)
         for _ in range(STEPS):
             step = await driver.step()
             await feed.up_to(step.block_number - 1)
@@ -58,6 +62,7 @@ async def test_an_attempt_does_what_was_foretold(
             feed.seen.clear()
     print(f"seed {seed}, {model}: {outcomes.total()} attempts foretold, 0 wrong: {dict(outcomes)}")  # noqa: T201 - a randomised run says its seed
     assert outcomes.total() >= ATTEMPTS_MIN
+    assert set(feed.verdicts) == {Verdict.DECIDED_LATE}
     assert {"executed", "position is healthy", "Panic(0x11)"} <= set(outcomes)
 
 

@@ -150,11 +150,15 @@ class History:
 
     def block(self, *logs: tuple[object, ...], tx_hash: Hash32 | None = None, behind: int = 0) -> list[AnyDecision]:
         """Apply the next block with these logs, on time."""
+        raw = tuple(pool_log(place, tx_hash or self.transaction(), *log) for place, log in enumerate(logs))
+        return self.apply(raw, behind=behind)
+
+    def apply(self, logs: tuple[RawLog, ...], *, behind: int = 0) -> list[AnyDecision]:
+        """Apply the next block with logs as they are, on time."""
         tip = self.engine.chains[CHAIN].tip
         header = self.header(tip.number + 1 if tip is not None else 1)
         self.unix_ms = max(self.unix_ms, header.timestamp * 1000)
-        raw = tuple(pool_log(place, tx_hash or self.transaction(), *log) for place, log in enumerate(logs))
-        return self.step(ClockTicked(self.unix_ms), BlockApplied(CHAIN, header, raw, (), behind))
+        return self.step(ClockTicked(self.unix_ms), BlockApplied(CHAIN, header, logs, (), behind))
 
     def revert(self) -> list[AnyDecision]:
         """Abandon the tip and leave its branch."""

@@ -266,8 +266,10 @@ def _after(
     tokens: dict[Address, Position], debt_asset: Address, collateral_asset: Address, repaid: int, seized: int
 ) -> dict[Address, Position]:
     after = dict(tokens)
-    after[debt_asset] = Position(after[debt_asset].collateral, after[debt_asset].debt - repaid)
-    after[collateral_asset] = Position(after[collateral_asset].collateral - seized, after[collateral_asset].debt)
+    debt = after.get(debt_asset, Position())
+    after[debt_asset] = Position(debt.collateral, debt.debt - repaid)
+    collateral = after.get(collateral_asset, Position())
+    after[collateral_asset] = Position(collateral.collateral - seized, collateral.debt)
     return after
 
 

@@ -9,6 +9,7 @@ from keeper.core.decisions import (
     IntentState,
     LiquidationObserved,
     Proposal,
+    Verdict,
 )
 from keeper.core.facts import AttemptSent, BlockApplied, BlockHeader, ReceiptSeen, RunStarted, TokenSpend
 from keeper.core.ids import Address, Hash32, content_id
@@ -158,6 +159,7 @@ def receipt(number: int = 11) -> ReceiptSeen:
 
 
 def liquidated(*, repaid: int = 1000, seized: int = 500, ours: bool = True) -> LiquidationObserved:
-    """Return the venue's own event of a liquidation."""
+    """Return the venue's own event of a liquidation; one that is not ours was refused."""
     seen = LiquidationSeen("aave", ACCOUNT, SIGNER, DEBT, COLLATERAL, TokenAmount(repaid), TokenAmount(seized), TX_HASH)
-    return LiquidationObserved(seen, 11, INTENT_ID if ours else None)
+    verdict, why = (Verdict.OURS, "") if ours else (Verdict.REFUSED, "dry_run")
+    return LiquidationObserved(seen, 11, INTENT_ID if ours else None, verdict, why)

@@ -53,7 +53,10 @@ SAID: list[tuple[AnyBody, str]] = [
     (ProposalRefused(records.proposal(), "dry_run", ""), f"aave {ACCOUNT} dry_run: {SLICE}, profit $2.00"),
     (
         records.liquidated(ours=False),
-        f"aave {ACCOUNT} at block 11 by others: repaid 1000 of {DEBT}, seized 500 of {COLLATERAL}",
+        (
+            f"aave {ACCOUNT} at block 11 by others, refused-by-policy (dry_run): "
+            f"repaid 1000 of {DEBT}, seized 500 of {COLLATERAL}"
+        ),
     ),
     (records.advanced(IntentState.MINED, IntentState.FINAL_SUCCESS), f"{INTENT} mined -> final_success ()"),
     (SignerHalted("main", "foreign transaction"), "main: foreign transaction"),

@@ -349,11 +349,13 @@ def test_proposals_are_counted_by_reason() -> None:
     assert observed("proposals_total", **labels, outcome="admitted", reason="") == 1.0
 
 
-def test_liquidations_are_ours_or_others() -> None:
-    """Every liquidation on chain counts, by who did it."""
+def test_liquidations_are_counted_by_verdict() -> None:
+    """Every liquidation on chain counts, by who did it and why it was not us."""
     observed = Observed(*BUSY, (13_000, [records.liquidated(ours=False)]))
 
-    assert [observed("liquidations_seen_total", venue="aave", by=by) for by in ("ours", "others")] == [1.0, 1.0]
+    series = [("ours", "ours"), ("others", "refused-by-policy")]
+    counts = [observed("liquidations_seen_total", venue="aave", by=by, verdict=verdict) for by, verdict in series]
+    assert counts == [1.0, 1.0]
 
 
 def test_the_balance_is_the_last_one_read() -> None:

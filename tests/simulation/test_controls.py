@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from keeper.chain.follower import Follower
 from keeper.chain.source import BlockSource
 from keeper.core.facts import AnyFact, AttemptPrepared, AttemptSent, BlockHeader, RawLog
+from keeper.core.ids import Address
+from keeper.core.units import Wad
+from keeper.core.venue import AccountMargin, Health, Status
 from keeper.engine.intents import TrackedIntent
 from keeper.execution import lane as lane_module
 from keeper.execution.lane import Lane
@@ -16,6 +20,7 @@ from keeper.execution.purse import Purse
 from keeper.execution.survey import Survey
 from keeper.journal.recorder import JournalRecorder
 from keeper.lab.simulator.disk import SimulatedJournal
+from keeper.lab.simulator.ledger import SimulatedLedger
 from keeper.lab.simulator.life import Parts
 from tests.simulation.seeds import first_broken
 
@@ -117,3 +122,16 @@ def test_a_record_that_was_dropped_is_seen() -> None:
 def test_the_lane_under_test_is_the_shipped_one() -> None:
     """Without a control, a life is made of the shipped parts."""
     assert (Parts().lane, Parts().recorder, Parts().follower) == (lane_module.Lane, JournalRecorder, Follower)
+
+
+def test_a_health_that_is_too_good_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that takes the slightly unsafe for healthy is caught by the first rival who knows better."""
+    exact = SimulatedLedger.margin
+
+    def kind(self: SimulatedLedger, account: Address) -> AccountMargin:
+        margin = exact(self, account)
+        close = margin.health_wad is not None and Wad(95 * 10**16) < margin.health_wad
+        return msgspec.structs.replace(margin, health=Health(Status.HEALTHY)) if close else margin
+
+    monkeypatch.setattr(SimulatedLedger, "margin", kind)
+    assert "recall" in first_broken(range(40), Parts())

@@ -2,7 +2,8 @@
 
 (a) the journal is whole and replays to one state, in processes that hash differently; (b) no intent had two successes;
 (c) no nonce had two intents; (d) every transaction of our key is in the journal; (e) the replayed state is the chain's
-own, account by account, to the wei. And nobody is left whom a liquidation would still help.
+own, account by account, to the wei; (f) no liquidation, by whomever, was of an account that was not known or taken for
+healthy. And nobody is left whom a liquidation would still help.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from keeper.core.codec import Record
+from keeper.core.decisions import LiquidationObserved, Verdict
 from keeper.core.facts import AttemptPrepared
 from keeper.core.ids import Hash32, parse_address, to_hex
 from keeper.core.venue import Ledger
@@ -58,6 +60,7 @@ async def audit(rpc: LabRpc, node: LocalNode, scene: Scene, journal: Path, *, fi
     found = [] if result.divergence is None else [f"replay diverges at record {result.divergence.sequence}"]
     found += await _digests_differ(journal, to_hex(result.state_hash))
     found += _shared_nonces(attempts)
+    found += _not_recalled(records)
     succeeded = await _successes(rpc, attempts)
     found += [f"intent {to_hex(intent)} succeeded {count} times" for intent, count in succeeded.items() if count > 1]
     found += await _unknown_transactions(rpc, scene, attempts, first_block)
@@ -83,6 +86,16 @@ async def _verified(journal: Path, hash_seed: str) -> str | None:
     if process.returncode != 0:
         return f"exit {process.returncode}: {error.decode().strip()[-200:]}"
     return msgspec.json.decode(answer, type=_Verified).state_hash
+
+
+def _not_recalled(records: Sequence[Record]) -> list[str]:
+    """Find liquidations, by whomever, of accounts that were not known or taken for healthy."""
+    seen = [record.body for record in records if isinstance(record.body, LiquidationObserved)]
+    wrong = [each for each in seen if each.verdict in (Verdict.UNTRACKED, Verdict.HEALTH_WRONG)]
+    return [
+        f"account {to_hex(each.liquidation.account)} at block {each.block_number} was {each.verdict.value}: {each.why}"
+        for each in wrong
+    ]
 
 
 def _shared_nonces(attempts: Sequence[AttemptPrepared]) -> list[str]:

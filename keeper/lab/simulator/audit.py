@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 from keeper.core.codec import Record
-from keeper.core.decisions import Decision
+from keeper.core.decisions import Decision, LiquidationObserved, Verdict
 from keeper.core.facts import (
     AnyFact,
     AttemptPrepared,
@@ -36,7 +36,8 @@ def audit_journal(records: Iterable[Record], engine: Engine, chain: Chain, confi
     """Step all records from zero, compare every decision, and check every fact against the chain.
 
     Raises:
-        AuditFailed: a decision does not follow, a block is not what it was, or a limit of the lane was passed.
+        AuditFailed: a decision does not follow, a block is not what it was, a limit of the lane was passed, or a
+            liquidation was of an account that we did not know or took for healthy.
     """
     kept = list(records)
     blocks = _Blocks(chain)
@@ -47,6 +48,8 @@ def audit_journal(records: Iterable[Record], engine: Engine, chain: Chain, confi
         made = engine.step(body, sequence)  # type: ignore[arg-type]  # a fact: the first of its group
         if [(each.cause, each.body) for each in group[1:]] != [(sequence, decision) for decision in made]:
             raise AuditFailed("replay", f"the decisions recorded after {sequence} do not follow from the facts")
+        for decision in made:
+            _check_recall(decision)
         if isinstance(body, AttemptPrepared) and body.attempt == 1:
             _check_in_flight(engine, config, body)
     _check_fees([record.body for record in kept if isinstance(record.body, AttemptPrepared)], config)
@@ -62,6 +65,14 @@ def _by_fact(records: Sequence[Record]) -> Iterable[list[Record]]:
         group.append(record)
     if group:
         yield group
+
+
+def _check_recall(decision: Decision) -> None:
+    """Whoever liquidated it: the account was known, and not taken for healthy."""
+    wrong = (Verdict.UNTRACKED, Verdict.HEALTH_WRONG)
+    if isinstance(decision, LiquidationObserved) and decision.verdict in wrong:
+        account, verdict = to_hex(decision.liquidation.account), decision.verdict.value
+        raise AuditFailed("recall", f"{account} at block {decision.block_number} was {verdict}: {decision.why}")
 
 
 def _check_in_flight(engine: Engine, config: RunConfig, fact: AttemptPrepared) -> None:

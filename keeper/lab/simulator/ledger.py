@@ -16,6 +16,7 @@ from keeper.lab.simulator.market import POOL, TOKENS, TOPIC, Position
 from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
 
 LISTED = UnsignedColumn(1)
+ONLY = b"\x00"
 GOLD_READ = ReadRequest(POOL, market.GOLD_PRICE_CALL)
 
 
@@ -33,7 +34,8 @@ class SimulatedLedger:
         self._feeds = self._tables.table("feeds", 20, LISTED)
         self._positions = self._tables.table("positions", 40, StructColumn(Position))
         self._epochs = self._tables.table("epochs", 20, StructColumn(Epoch))
-        self._block = 0
+        self._read_at = self._tables.table("read_at", 20, UnsignedColumn(8))
+        self._blocks = self._tables.table("block", 1, UnsignedColumn(8))
 
     @property
     def reading(self) -> None:
@@ -73,8 +75,8 @@ class SimulatedLedger:
 
     def begin_block(self, header: BlockHeader | BackfilledBlock) -> None:
         """Later changes belong to this block."""
-        self._block = header.number
         self._tables.begin_block(header.number)
+        self._blocks.set(ONLY, header.number)
 
     def apply_log(self, log: RawLog) -> LiquidationSeen | None:
         """Fold one log."""
@@ -88,7 +90,7 @@ class SimulatedLedger:
         elif kind == "accrued":
             self._accrue(*fields)
         else:
-            self._epochs.set(fields[0], Epoch(self._block, log.log_index))
+            self._epochs.set(fields[0], Epoch(self._blocks[ONLY], log.log_index))
             if kind == "liquidated":
                 return self._liquidated(log.tx_hash, *fields)
             account, token, collateral, debt = fields
@@ -115,6 +117,7 @@ class SimulatedLedger:
         for read in reads:
             if (read.target, read.calldata) == GOLD_READ_KEY and read.output is not None:
                 self._prices.set(market.GOLD, int.from_bytes(read.output, "big") or None)
+                self._read_at.set(market.GOLD, self._blocks[ONLY])
 
     def undo_block(self, number: int) -> None:
         """Take back the newest block if it is ``number``."""
@@ -130,10 +133,10 @@ class SimulatedLedger:
         return tuple(Address(account) for account in sorted(in_debt))
 
     def margin(self, account: Address) -> AccountMargin:
-        """Exact margin; unknown while a price is missing."""
+        """Exact margin; unknown while a price is missing, or is that of an earlier block."""
         tokens = self._of(account)
         epoch = self._epochs.get(account) or Epoch(0, 0)
-        if any(self._prices.get(token) is None for token in tokens):
+        if any(self._price(token) is None for token in tokens):
             health = Health(Status.UNKNOWN, "no price")
             return AccountMargin(self.name, account, epoch, health, None, BaseAmount(0), BaseAmount(0))
         collateral, weighted, debt = market.sums(tokens, self._prices.rows)
@@ -217,13 +220,16 @@ class SimulatedLedger:
         return tuple(findings)
 
     def dump(self) -> bytes:
-        """Block and tables."""
-        return self._block.to_bytes(8, "big") + self._tables.dump()
+        """The tables."""
+        return self._tables.dump()
 
     def load(self, state: bytes) -> None:
         """Replace everything."""
-        self._block = int.from_bytes(state[:8], "big")
-        self._tables.load(state[8:])
+        self._tables.load(state)
+
+    def _price(self, token: Address) -> int | None:
+        is_old = token == market.GOLD and self._read_at.get(token) != self._blocks.get(ONLY)
+        return None if is_old else self._prices.get(token)
 
     def _of(self, account: bytes) -> dict[Address, Position]:
         found = {token: self._positions.get(account + token) for token in TOKENS}
