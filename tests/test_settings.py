@@ -68,6 +68,11 @@ def with_line(line: str, section: str) -> str:
     )
 
 
+def with_morpho(lines: str) -> str:
+    """Return the minimal file with its venue a market of Morpho."""
+    return MINIMAL.replace('protocol = "aave_v3"', lines.strip())
+
+
 @pytest.mark.usefixtures("here")
 class TestReading:
     """What a good file means."""
@@ -190,7 +195,7 @@ WS_EXAMPLE = 'write for example ws = ["ws://127.0.0.1:8545"] (list of URLs: wher
 LISTEN_EXAMPLE = 'write for example listen = "127.0.0.1:9464" (host:port: where metrics and health are served)'
 ADDRESS_EXAMPLE = (
     'write for example address = "0x2f39d218133afab8f2b819b1066c7e434ad94e9e"'
-    " (address: the protocol's root contract (Aave: PoolAddressesProvider))"
+    " (address: the protocol's root contract (Aave: PoolAddressesProvider; Morpho: the contract itself))"
 )
 
 
@@ -343,7 +348,7 @@ class TestRefusal:
     def test_protocol(self) -> None:
         """A protocol that is not built is refused."""
         assert refusal(MINIMAL.replace("aave_v3", "aave_v9")) == (
-            "keeper.toml: venues.aave.protocol = \"aave_v9\": must be 'aave_v3'; "
+            "keeper.toml: venues.aave.protocol = \"aave_v9\": must be 'aave_v3' or 'morpho_blue'; "
             'write for example protocol = "aave_v3" (name: the protocol)'
         )
 
@@ -587,6 +592,53 @@ class TestRefusal:
             "KEEPER__SIGNERS__MAIN__PASSWORD: signers.main.password: must be a text that is not empty; "
             "write for example password = (from a file) "
             "(secret: the keystore's password; better from KEEPER__SIGNERS__<NAME>__PASSWORD_FILE)"
+        )
+
+
+MORPHO = f"""
+protocol = "morpho_blue"
+market = "0x{"5c" * 32}"
+loan_usd = 1.5
+"""
+
+
+@pytest.mark.usefixtures("here")
+class TestIsolatedMarkets:
+    """Keys that one protocol needs and the others do not have."""
+
+    def test_a_market_is_read(self) -> None:
+        """The id is bytes and the value exact."""
+        venue = load(with_morpho(MORPHO)).venues["aave"]
+        assert (venue.market, venue.loan_usd) == (b"\x5c" * 32, Decimal("1.5"))
+
+    @pytest.mark.parametrize("line", MORPHO.split("\n")[2:4])
+    def test_both_are_needed(self, line: str) -> None:
+        """The contract alone is many markets, and none says what its loan token is worth."""
+        key = line.split(" = ", maxsplit=1)[0]
+        assert refusal(with_morpho(MORPHO.replace(line, ""))).startswith(
+            f"keeper.toml: venues.aave.{key}: is missing; morpho_blue needs it; write for example {key} = "
+        )
+
+    def test_an_id_is_32_bytes(self) -> None:
+        """An address is no id."""
+        assert "is not 32 bytes: must be 0x and 64 hexadecimal digits" in refusal(
+            with_morpho(MORPHO.replace("5c" * 32, "5c" * 20))
+        )
+
+    def test_other_protocols_have_none(self) -> None:
+        """A market of Aave is all of it."""
+        assert refusal(with_line("loan_usd = 1", "venues.aave")) == (
+            "keeper.toml: venues.aave.loan_usd: is nothing that aave_v3 has; leave it out"
+        )
+
+    @pytest.mark.parametrize(
+        ("key", "wrong", "only"), [("prices", "events", "read"), ("bootstrap", "snapshot", "logs")]
+    )
+    def test_there_is_one_way(self, key: str, wrong: str, only: str) -> None:
+        """Its oracle tells nothing by events, and its accounts are found by folding only."""
+        assert refusal(with_morpho(f'{MORPHO}{key} = "{wrong}"')) == (
+            f'keeper.toml: venues.aave.{key} = "{wrong}": morpho_blue has no other way than "{only}"; '
+            f'write {key} = "{only}", or leave it out'
         )
 
 

@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+import msgspec
+
 from keeper.core.ids import Address
-from keeper.core.runconfig import ChainSpec, Limits, PartialLiquidationSpec, RunConfig, SignerSpec, VenueSpec
-from keeper.core.units import BaseAmount, Bps, Wad, Wei
-from keeper.settings import ChainSettings, LimitSettings, PartialLiquidationSettings, Settings, SignerSettings
+from keeper.core.runconfig import (
+    ChainSpec,
+    IsolatedSpec,
+    Limits,
+    PartialLiquidationSpec,
+    RunConfig,
+    SignerSpec,
+    VenueSpec,
+)
+from keeper.core.units import BaseAmount, Bps, Price, Wad, Wei
+from keeper.settings import (
+    ChainSettings,
+    LimitSettings,
+    PartialLiquidationSettings,
+    Settings,
+    SignerSettings,
+    VenueSettings,
+)
 
 USD_BASE = 10**8
 WAD = 10**18
@@ -35,6 +52,7 @@ def run_config(settings: Settings, *, live: bool, signers: Mapping[str, Address]
                 from_block=venue.from_block,
                 prices=venue.prices,
                 bootstrap=venue.bootstrap,
+                isolated=_isolated(venue),
             )
             for name, venue in settings.venues.items()
         ),
@@ -42,6 +60,12 @@ def run_config(settings: Settings, *, live: bool, signers: Mapping[str, Address]
         strategies=tuple(_strategies(settings)),
         limits=_limits(settings.limits),
     )
+
+
+def _isolated(venue: VenueSettings) -> IsolatedSpec | msgspec.UnsetType:
+    if venue.market is None or venue.loan_usd is None:
+        return msgspec.UNSET
+    return IsolatedSpec(market=venue.market, loan_price=Price(_scaled(venue.loan_usd, USD_BASE)))
 
 
 def _chain(name: str, chain: ChainSettings) -> ChainSpec:

@@ -13,6 +13,7 @@ from keeper.chain.rpc import Provider, ProviderOptions
 from keeper.chain.subscription import SubscriptionOptions, subscribed
 from keeper.chain.wire import decode_header, read_quantity
 from keeper.cli.doctor_aave import examine_aave
+from keeper.cli.doctor_morpho import examine_morpho
 from keeper.cli.findings import Findings
 from keeper.core.errors import CredentialError, NodeMalformed, NodeRefused, NotHolding
 from keeper.core.facts import BlockHeader
@@ -25,6 +26,8 @@ CLOCK_SKEW_SECONDS_MAX = 15
 ARCHIVE_BLOCKS = 128
 """How far back a node that is no archive still has state."""
 ZERO_ADDRESS_HEX = "0x" + "00" * 20
+EXAMINERS = {"aave_v3": examine_aave, "morpho_blue": examine_morpho}
+"""Who looks at a venue, by its protocol."""
 
 
 async def examine_chain(settings: Settings, name: str, findings: Findings) -> None:
@@ -68,7 +71,7 @@ async def _examine_node(name: str, chain: ChainSettings, node: Provider, finding
 async def _examine_contents(settings: Settings, name: str, node: Node, findings: Findings) -> None:
     for venue_name, venue in settings.venues.items():
         if venue.chain == name:
-            await examine_aave(venue_name, venue, node, findings)
+            await EXAMINERS[venue.protocol](venue_name, venue, node, findings)
     if settings.strategies.partial_liquidation is not None:
         findings.check(f"{name} gas", partial(_gas_value, settings.chains[name], name))
     for signer in settings.signers:

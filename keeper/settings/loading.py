@@ -24,11 +24,13 @@ from pydantic_settings import EnvSettingsSource
 from keeper.core.errors import ConfigError
 from keeper.settings.credentials import SECRET_REMEDY, credential, raw_keys, secret_in
 from keeper.settings.keys import key_at, names_at, nearest
-from keeper.settings.model import ENV_PREFIX, Settings
+from keeper.settings.model import ENV_PREFIX, Settings, VenueSettings
 
 SHOWN_LENGTH_MAX = 60
 """Characters of a wrong value in a message."""
 MISSING = "is missing"
+ISOLATED = frozenset({"morpho_blue"})
+"""The protocols of which a venue is one isolated market, folded from logs, its prices read."""
 _FILE_SUFFIX = "_FILE"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -212,6 +214,7 @@ def _broken_references(settings: Settings) -> Iterator[_Problem]:
             yield _Problem(("chains", name, "quorum"), str(chain.quorum), reason, "add nodes, or lower it")
     for name, venue in settings.venues.items():
         yield from _reference(("venues", name, "chain"), venue.chain, "chains", settings.chains)
+        yield from _unfitting(("venues", name), venue)
     yield from _mixed_bootstraps(settings)
     strategy = settings.strategies.partial_liquidation
     if strategy is not None:
@@ -233,6 +236,24 @@ def _shared_chain_ids(settings: Settings) -> Iterator[_Problem]:
         if owner != name:
             path = ("chains", name, "chain_id")
             yield _Problem(path, str(chain.chain_id), f"is chains.{owner} already", "give each chain one section")
+
+
+def _unfitting(path: tuple[str, ...], venue: VenueSettings) -> Iterator[_Problem]:
+    """Yield what a venue's protocol wants and does not have, or has and does not take."""
+    isolated = {"market": venue.market, "loan_usd": venue.loan_usd}
+    if venue.protocol not in ISOLATED:
+        for key, value in isolated.items():
+            if value is not None:
+                yield _Problem((*path, key), None, f"is nothing that {venue.protocol} has", "leave it out")
+        return
+    for key, value in isolated.items():
+        if value is None:
+            reason = f"{MISSING}; {venue.protocol} needs it"
+            yield _Problem((*path, key), None, reason, _how_to_write((*path, key)))
+    for key, chosen, only in (("prices", venue.prices, "read"), ("bootstrap", venue.bootstrap, "logs")):
+        if chosen != only:
+            reason = f"{venue.protocol} has no other way than {_shown(only)}"
+            yield _Problem((*path, key), _shown(chosen), reason, f"write {key} = {_shown(only)}, or leave it out")
 
 
 def _mixed_bootstraps(settings: Settings) -> Iterator[_Problem]:

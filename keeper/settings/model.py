@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from keeper.core.ids import Address, to_hex
+from keeper.core.ids import Address, Hash32, to_hex
 from keeper.core.units import UINT256_MAX
 from keeper.settings import values
 from keeper.settings.values import Listen, NodeUrl
@@ -130,10 +130,10 @@ class SignerSettings(Section):
 class VenueSettings(Section):
     """A deployment of a protocol."""
 
-    protocol: Literal["aave_v3"] = _key("the protocol", "name", '"aave_v3"')
+    protocol: Literal["aave_v3", "morpho_blue"] = _key("the protocol", "name", '"aave_v3"')
     chain: str = _key("the name of a [chains.NAME] section", "name", '"ethereum"')
     address: AddressValue = _key(
-        "the protocol's root contract (Aave: PoolAddressesProvider)",
+        "the protocol's root contract (Aave: PoolAddressesProvider; Morpho: the contract itself)",
         "address",
         '"0x2f39d218133afab8f2b819b1066c7e434ad94e9e"',
     )
@@ -143,6 +143,15 @@ class VenueSettings(Section):
     from_block: CountOrZero = _key("the block the protocol was deployed in, or one before it", "block", "16291117", 0)
     prices: Literal["read", "events"] = _key(
         'how prices are learned ("read": the oracle is called at each block)', "name", '"read"', "read"
+    )
+    market: Annotated[Hash32 | None, PlainValidator(values.hash32)] = _key(
+        "the id of an isolated market (Morpho)",
+        "32 bytes",
+        '"0xb323495f7e4148be5643a4ea4a8221eef163e4bccfdedc2a6f4696baacbc86cc"',
+        None,
+    )
+    loan_usd: Annotated[Decimal | None, PlainValidator(values.exact(8, above=0))] = _key(
+        "what one whole of an isolated market's loan token counts as", "USD", "1", None
     )
 
 

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
-from keeper.core.ids import Address, parse_address, to_hex
+from keeper.core.ids import Address, Hash32, parse_address, parse_hash, to_hex
 from keeper.core.urls import without_credentials
 
 PORT_MAX = 65535
@@ -85,6 +85,14 @@ def address(value: object) -> Address:
         return parse_address(text(value))
     except ValueError:
         raise ValueError("is not an address: must be 0x and 40 hexadecimal digits") from None
+
+
+def hash32(value: object) -> Hash32:
+    """Accept ``0x`` and 64 hexadecimal digits."""
+    try:
+        return parse_hash(text(value))
+    except ValueError:
+        raise ValueError("is not 32 bytes: must be 0x and 64 hexadecimal digits") from None
 
 
 def whole(least: int, most: int = 2**63 - 1) -> Callable[[object], int]:

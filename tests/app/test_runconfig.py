@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from keeper.app.runconfig import run_config
 from keeper.core.errors import ConfigError
-from keeper.core.ids import Address
-from keeper.core.runconfig import ChainSpec, RunConfig, SignerSpec, VenueSpec
-from keeper.core.units import BaseAmount, Bps, Wad, Wei
+from keeper.core.ids import Address, Hash32
+from keeper.core.runconfig import ChainSpec, IsolatedSpec, RunConfig, SignerSpec, VenueSpec
+from keeper.core.units import BaseAmount, Bps, Price, Wad, Wei
 from keeper.settings import LimitSettings, Settings, load_settings
 
 SIGNER = Address(b"\xaa" * 20)
@@ -164,3 +164,13 @@ def test_figures_finer_than_their_unit_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="more than 8 digits after the point"):
         load_settings(tmp_path / "keeper.toml", {})
+
+
+def test_an_isolated_market_is_what_was_written(tmp_path: Path) -> None:
+    """Its id as bytes, and what its loan token counts as in 1e-8 USD; another protocol has none."""
+    isolated = f'protocol = "morpho_blue"\nmarket = "0x{"5c" * 32}"\nloan_usd = 0.5'
+    text = FILE.replace('protocol = "aave_v3"', isolated).replace('prices = "events"', "")
+    (tmp_path / "keeper.toml").write_text(text, encoding="utf-8")
+    loaded = load_settings(tmp_path / "keeper.toml", {})
+    (venue,) = run_config(loaded, live=False, signers={"main": SIGNER}).venues
+    assert venue.isolated == IsolatedSpec(market=Hash32(b"\x5c" * 32), loan_price=Price(5 * 10**7))
