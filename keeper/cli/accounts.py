@@ -71,7 +71,7 @@ def command(
 ) -> None:
     """Show every account with debt, nearest to liquidation first."""
     limit_wad = None if below is None else _wad(below)
-    found = _accounts(config, journal, venue, at)
+    found = accounts_of(engine_at("accounts", config, journal, at), venue)
     if limit_wad is not None:
         near = [one for one in found.accounts if one.health_wad is None or int(one.health_wad) < limit_wad]
         found = Accounts(found.watermark, near)
@@ -81,19 +81,24 @@ def command(
         _show(found)
 
 
-def _accounts(config: Path | None, journal: str | None, venue: str | None, at: str | None) -> Accounts:
+def engine_at(command: str, config: Path | None, journal: str | None, at: str | None) -> Engine:
+    """Replay a journal, named by itself or by its configuration, to a place.
+
+    Raises:
+        UsageError: neither was given, or both.
+        JournalForeign: the journal is of another chain than the configuration.
+    """
     from keeper.cli.journals import check_chains, opened, sequence_of, state_at
 
     if (config is None) == (journal is None):
-        raise UsageError("accounts", "needs a configuration or a journal", "give either -c FILE or --journal URL")
+        raise UsageError(command, "needs a configuration or a journal", "give either -c FILE or --journal URL")
     settings = _settings(config) if config is not None else None
     with opened(settings.journal.url if settings is not None else str(journal)) as reader:
         if settings is not None:
             check_chains(reader, settings)
         until = sequence_of(reader, at)
         with progress("replaying", until) as advance:
-            engine = state_at(reader, until, advance)
-    return accounts_of(engine, venue)
+            return state_at(reader, until, advance)
 
 
 def _settings(config: Path) -> Settings:
@@ -109,16 +114,30 @@ def accounts_of(engine: Engine, venue: str | None) -> Accounts:
     Raises:
         UsageError: no such venue, venues on several chains, or no block yet.
     """
-    ledgers = _chosen(engine, venue)
-    chain_id = ledgers[0].chain_id
+    ledgers = chosen(engine, venue)
+    watermark = watermark_of(engine, ledgers[0].chain_id)
+    found = [_account(ledger.margin(account), watermark.block) for ledger in ledgers for account in ledger.accounts()]
+    return Accounts(watermark, sorted(found, key=_nearness))
+
+
+def watermark_of(engine: Engine, chain_id: int) -> Watermark:
+    """Return the block that a chain's accounts are as of.
+
+    Raises:
+        UsageError: there is no block yet.
+    """
     tip = engine.chains[chain_id].tip
     if tip is None:
         raise UsageError(f"chain {chain_id}", "has no block at that place of the journal", "give a later place")
-    found = [_account(ledger.margin(account), tip.number) for ledger in ledgers for account in ledger.accounts()]
-    return Accounts(Watermark(chain_id, tip.number, "0x" + tip.hash.hex()), sorted(found, key=_nearness))
+    return Watermark(chain_id, tip.number, "0x" + tip.hash.hex())
 
 
-def _chosen(engine: Engine, venue: str | None) -> list[Ledger]:
+def chosen(engine: Engine, venue: str | None) -> list[Ledger]:
+    """Return the venue of that name, or all of them, which must be on one chain.
+
+    Raises:
+        UsageError: no such venue, or venues on several chains.
+    """
     names = ", ".join(engine.ledgers) or "none"
     ledgers = [ledger for name, ledger in engine.ledgers.items() if venue in (None, name)]
     if not ledgers:

@@ -23,6 +23,7 @@ from keeper.cli.doctor import command as doctor
 from keeper.cli.journal import app as journal
 from keeper.cli.keys import app as keys
 from keeper.cli.lab import app as lab
+from keeper.cli.margin import command as margin
 from keeper.cli.replay import command as replay
 from keeper.cli.run import command as run
 from keeper.cli.terminal import PipeClosed, emit, flush
@@ -45,6 +46,7 @@ EXAMPLES: dict[Callable[..., None], str] = {
     demo: "keeper demo --keep --out /srv/demo",
     doctor: "keeper doctor -c keeper.toml",
     accounts: "keeper accounts -c keeper.toml --below 1.05 --at block:120",
+    margin: "keeper margin 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 -c keeper.toml",
     replay: "keeper replay --journal sqlite:///var/lib/keeper/journal.db --until block:120",
     verify: "keeper verify --journal sqlite:///var/lib/keeper/journal.db",
 }

@@ -143,5 +143,7 @@ class Price(Unit):
 class BaseAmount(Unit):
     """A value in the venue's base currency unit (Aave: USD, 1e-8)."""
 
+    ONE = 10**8
+
 
 UINT256_MAX = 2**256 - 1

@@ -14,6 +14,7 @@ import msgspec
 
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32
+from keeper.core.margin import MarginModel
 from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
 
 
@@ -150,7 +151,7 @@ class VenueView(Protocol):
         """Value an amount of a listed token at the venue's price, rounded down; ``None`` when the price is unknown."""
 
 
-class Ledger(VenueView, Protocol):
+class Ledger(VenueView, MarginModel[Address], Protocol):
     """A venue's exact state: a fold over raw logs and reads, with undo by block.
 
     Order of calls for a block: ``begin_block``, then ``apply_log`` for each log in order, then ``apply_reads``.

@@ -31,7 +31,7 @@ def test_help_lists_every_command(keeper: Keeper) -> None:
 
     assert (outcome.code, listed) == (
         0,
-        ["run", "demo", "doctor", "accounts", "replay", "verify", "journal", "keys", "lab"],
+        ["run", "demo", "doctor", "accounts", "margin", "replay", "verify", "journal", "keys", "lab"],
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32
+from keeper.core.margin import Bucket, MarginBreakdown, MarginKind
 from keeper.core.runconfig import VenueSpec
 from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
 from keeper.core.venue import AccountMargin, AuditFinding, Call, Epoch, Health, LiquidationSeen, Pair, Preview, Status
@@ -42,6 +43,7 @@ class ToyLedger:
 
     def __init__(self, spec: VenueSpec) -> None:
         self.protocol = "toy"
+        self.margin_kind = MarginKind.CROSS
         self.topics: tuple[bytes, ...] = (TOPIC,)
         self.liquidation_gas = 100_000
         self.name = spec.name
@@ -137,6 +139,16 @@ class ToyLedger:
         """Every account with debt, sorted."""
         in_debt = dict.fromkeys(key[:20] for key, position in self._positions.rows.items() if position.debt)
         return tuple(Address(account) for account in sorted(in_debt))
+
+    def breakdown(self, account: Address) -> MarginBreakdown:
+        """What the account has, by threshold, and what it owes."""
+        health = self.margin(account).health
+        if health.status is Status.UNKNOWN:
+            return MarginBreakdown(self.margin_kind, (), health.reason)
+        _, weighted, debt = self._sums(self._of(account))
+        return MarginBreakdown(
+            self.margin_kind, (Bucket.of_totals("by threshold", "USD", BaseAmount.ONE, weighted, debt),)
+        )
 
     def margin(self, account: Address) -> AccountMargin:
         """Exact margin; unknown while a price is missing."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ZERO_ADDRESS, Address
+from keeper.core.margin import MarginBreakdown, MarginKind
 from keeper.core.units import BaseAmount, TokenAmount
 from keeper.core.venue import AccountMargin, AuditFinding, Call, LiquidationSeen, Pair, Preview
 
@@ -36,6 +37,7 @@ class LeverVenue:
     protocol = "lever"
     liquidation_gas = 30_000
     topics: tuple[bytes, ...] = (TOPIC,)
+    margin_kind = MarginKind.ISOLATED
 
     def __init__(self, name: str, chain_id: int, contract: Address) -> None:
         self.name = name
@@ -91,6 +93,10 @@ class LeverVenue:
         return ()
 
     def margin(self, account: Address) -> AccountMargin:
+        """Know no account."""
+        raise NotImplementedError
+
+    def breakdown(self, account: Address) -> MarginBreakdown:
         """Know no account."""
         raise NotImplementedError
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from keeper.core.errors import NodeMalformed, invariant
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ZERO_ADDRESS, Address
+from keeper.core.margin import MarginBreakdown, MarginKind
 from keeper.core.runconfig import VenueSpec
 from keeper.core.units import BaseAmount, TokenAmount, Wad
 from keeper.core.venue import (
@@ -26,6 +27,7 @@ from keeper.core.venue import (
     Status,
 )
 from keeper.venues.aave_v3 import audit, calls, liquidation
+from keeper.venues.aave_v3.breakdown import breakdown_of
 from keeper.venues.aave_v3.codec import DECODERS, FEED_TOPICS, decode
 from keeper.venues.aave_v3.events import AddressSet, Change, Liquidated, ReserveInitialized, SourceSet
 from keeper.venues.aave_v3.fold import Fold
@@ -50,6 +52,7 @@ class AaveLedger:
     """
 
     protocol = "aave_v3"
+    margin_kind = MarginKind.CROSS
     liquidation_gas = LIQUIDATION_GAS
 
     def __init__(self, spec: VenueSpec) -> None:
@@ -231,6 +234,13 @@ class AaveLedger:
             return Unknown(f"{self.name} is still being read")
         market = self._market_at(at_timestamp)
         return account_data(market, position_of(self._state, market, account))
+
+    def breakdown(self, account: Address) -> MarginBreakdown:
+        """Return the account's margin term by term, in base currency."""
+        if self._reading.header is not None:
+            return MarginBreakdown(self.margin_kind, (), f"{self.name} is still being read")
+        market = self._market_at(None)
+        return breakdown_of(market, position_of(self._state, market, account))
 
     def pairs(self, account: Address) -> tuple[Pair, ...]:
         """Return every debt and collateral of the account that may be liquidated now."""

@@ -13,6 +13,7 @@ import msgspec
 from keeper.core.errors import ConfigError, invariant
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address
+from keeper.core.margin import MarginBreakdown, MarginKind
 from keeper.core.runconfig import VenueSpec
 from keeper.core.units import BaseAmount, TokenAmount, Wad
 from keeper.core.venue import (
@@ -28,6 +29,7 @@ from keeper.core.venue import (
 )
 from keeper.venues.abi import approval_call
 from keeper.venues.morpho_blue import audit, calls, liquidation
+from keeper.venues.morpho_blue.breakdown import breakdown_of
 from keeper.venues.morpho_blue.codec import DECODERS, decode
 from keeper.venues.morpho_blue.events import Change, Liquidated
 from keeper.venues.morpho_blue.fold import Fold
@@ -51,6 +53,7 @@ class MorphoLedger:
     """
 
     protocol = "morpho_blue"
+    margin_kind = MarginKind.ISOLATED
     liquidation_gas = LIQUIDATION_GAS
     reading = None
 
@@ -184,6 +187,10 @@ class MorphoLedger:
         health_wad = None if found.health is None else Wad(found.health)
         values = (market.value(found.collateral_value), market.value(found.debt))
         return AccountMargin(self.name, account, epoch, LIQUIDATABLE if below else HEALTHY, health_wad, *values)
+
+    def breakdown(self, account: Address) -> MarginBreakdown:
+        """Return the account's margin in the market, in loan tokens."""
+        return breakdown_of(self.market(), self.position(account))
 
     def figures(self, account: Address, at_timestamp: int | None = None) -> Figures | Unknown:
         """Return an account's figures at the block's timestamp or a later one (seconds)."""

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Sequence
 from keeper.core.errors import NodeMalformed
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ADDRESS_LENGTH, Address
+from keeper.core.margin import MarginBreakdown, MarginKind
 from keeper.core.units import BaseAmount, Wad
 from keeper.core.venue import AccountMargin, AuditFinding, Call, Epoch, Health, Status
 from keeper.venues.abi import WORD, address_word
 from keeper.venues.perp_v2 import calls, liquidation
+from keeper.venues.perp_v2.breakdown import breakdown_of, told
 from keeper.venues.perp_v2.codec import DECODERS, decode
 from keeper.venues.perp_v2.events import Change, PoolAdded, PositionLiquidated
 from keeper.venues.perp_v2.fold import Fold, takers
@@ -34,6 +36,7 @@ class PerpLedger:
     """Takers' accounts of one deployment. ``contracts`` are told: no event names them."""
 
     protocol = "perp_v2"
+    margin_kind = MarginKind.CROSS
 
     def __init__(self, name: str, contracts: PerpContracts) -> None:
         self.name = name
@@ -162,6 +165,18 @@ class PerpLedger:
         ratio = Wad(divide(value * WAD, need)) if need > 0 else None
         worth, wanted = (BaseAmount(max(each, 0) * 10**BASE_DECIMALS // WAD) for each in (value, need))
         return AccountMargin(self.name, account, epoch, health, ratio, worth, wanted)
+
+    def breakdown(self, account: Address) -> MarginBreakdown:
+        """Return the account's margin term by term, 1e-18 of the settlement token."""
+        now, held = self._at_block(), account_of(self._state, self._contracts, account)
+        if not isinstance(now, Unknown) and not isinstance(held, Unknown):
+            found = figures_of(now, held, self._decimals)
+            if not isinstance(found, Unknown):
+                return breakdown_of(now, held, found, self._contracts)
+        said = self._value_and_requirement(account)
+        if isinstance(said, Unknown):
+            return MarginBreakdown(self.margin_kind, (), said.reason)
+        return told(self._contracts, *said)
 
     def _value_and_requirement(self, account: Address) -> tuple[int, int] | Unknown:
         """Return both, 1e-18: our own figures of a taker, the contracts' of one that provides liquidity."""

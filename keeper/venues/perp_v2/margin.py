@@ -114,11 +114,11 @@ def _pledged(now: Now, account: Account) -> int | Unknown:
         collateral = now.collaterals.get(token)
         if collateral is None or isinstance(collateral, Unknown):
             return collateral or Unknown("a collateral is not listed")
-        total += mul_ratio(_value(collateral, amount), collateral.ratio)
+        total += mul_ratio(collateral_value(collateral, amount), collateral.ratio)
     return total
 
 
-def _value(collateral: CollateralNow, amount: int) -> int:
+def collateral_value(collateral: CollateralNow, amount: int) -> int:
     """Return the value of an amount, 1e-18; the order of the divisions is the contract's."""
     scale: int = 10**collateral.price_decimals
     finer: int = 10 ** max(collateral.decimals - WAD_DIGITS, 0)
