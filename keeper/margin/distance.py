@@ -79,9 +79,8 @@ class DistanceIndex:
             InvariantBroken: a price is not positive and finite. Whose price is unknown is unknown itself, and must not
                 be screened by a price at all.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(prices)
-        invariant(np.isfinite(logs).all() and logs[0] == 0, "a price of the screen", "is not positive and finite")
+        logs = _logs(prices)
+        invariant(logs[0] == 0, "the price of cash", "is not 1")
         due = self._spread(logs - self._anchors[-1]) >= self._limits[-1]
         full = len(self._changed) > CHANGED_ROWS_MAX
         if full or due.any():
@@ -92,6 +91,23 @@ class DistanceIndex:
         """Give an account another form, or none: it is not watched any more."""
         self._changed[row_id] = form
         self._overlay = None
+
+    def add_factors(self, prices: Floats) -> None:
+        """Append factors, which no row holds yet; forms given to :meth:`update` may hold them from now on.
+
+        Args:
+            prices: Of the new factors alone, shape (new factors,). Every later tick gives the prices of all.
+
+        Raises:
+            InvariantBroken: a price is not positive and finite.
+        """
+        logs = _logs(prices)
+        levels, blocks, _ = self._anchors.shape
+        anchors = np.broadcast_to(logs, (levels, blocks, len(logs)))
+        absent = np.full((blocks, len(logs)), np.inf)
+        self._anchors = np.concatenate([self._anchors, anchors], axis=-1)
+        self._ceilings = np.concatenate([self._ceilings, -absent], axis=-1)
+        self._floors = np.concatenate([self._floors, absent], axis=-1)
 
     def nearest(self, prices: Floats, count: int) -> list[tuple[int, float]]:
         """Return ids and distances of the rows that are nearest to their line, those below it first.
@@ -226,6 +242,13 @@ class _Zone(NamedTuple):
         rest = self.of(~blocks)
         owners = np.repeat(np.array(list(parts), np.int64), [part.total for part in parts.values()])
         return _Zone(joined([rest.rows, *parts.values()]), np.concatenate([rest.blocks, owners]))
+
+
+def _logs(prices: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs: Floats = np.log(prices)
+    invariant(np.isfinite(logs).all(), "a price of the screen", "is not positive and finite")
+    return logs
 
 
 def _by_rarest_factor(rows: Rows, factor_count: int) -> list[Places]:

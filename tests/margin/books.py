@@ -18,16 +18,16 @@ AT_THE_LINE = 1e-11
 """Of all that a row adds up: float64 cannot tell the sides of the line any closer."""
 
 
-def form(chance: np.random.Generator, prices: Floats, *, cash: bool) -> Form:
+def form(chance: np.random.Generator, prices: Floats, *, cash: bool, factors: int = FACTORS) -> Form:
     """Return an account of one to three collaterals and debts, near its line or far from it, on either side."""
     first = 0 if cash else 1
     count = int(chance.integers(2, 5))
-    factors = chance.integers(first, FACTORS, count)
+    held = chance.integers(first, factors, count)
     values = np.exp(chance.normal(5, 2, count))
     owed = int(chance.integers(1, count))
     distance = chance.choice([0.0, 1e-9, 1e-4, 0.002, 0.02, 0.1, 0.5, 2.0]) * chance.choice([1.0, 1.0, 1.0, -1.0])
     values[:owed] *= -values[owed:].sum() / values[:owed].sum() * np.exp(-distance)
-    return Form(tuple(zip(factors.tolist(), (values / prices[factors]).tolist(), strict=True)))
+    return Form(tuple(zip(held.tolist(), (values / prices[held]).tolist(), strict=True)))
 
 
 def book(chance: np.random.Generator, prices: Floats, rows: int) -> dict[int, Form]:

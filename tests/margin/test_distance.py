@@ -48,6 +48,26 @@ def test_changes_are_seen_at_once(seed: int, path: Path) -> None:
         assert agrees(index.tick(now), forms, now)
 
 
+@settings(max_examples=30)
+@given(SEEDS, st.sampled_from(PATHS))
+def test_a_book_may_gain_factors(seed: int, path: Path) -> None:
+    """An index that began with cash and one asset finds everybody when it learns of the others along the way."""
+    chance = np.random.default_rng(seed)
+    prices, known = first_prices(chance), 2
+    forms = {each: Form(((CASH, -0.9 * prices[1]), (1, 1.0))) for each in range(10)}
+    index = DistanceIndex(compiled(list(forms.items())), prices[:known])
+
+    for now in walk(chance, prices, path, 40):
+        if known < FACTORS and chance.random() < 0.3:
+            index.add_factors(now[known : known + 2])
+            known = min(known + 2, FACTORS)
+        for row_id in chance.integers(0, 60, 4).tolist():
+            changed = form(chance, now, cash=True, factors=known)
+            index.update(row_id, changed)
+            forms[row_id] = changed
+        assert agrees(index.tick(now[:known]), forms, now)
+
+
 def test_many_changes_are_taken_in_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     """When more accounts have changed than may wait, a block takes its own in at each tick, until few wait."""
     monkeypatch.setattr(distance, "CHANGED_ROWS_MAX", 10)
@@ -117,6 +137,8 @@ def test_a_price_must_be_a_price(price: float) -> None:
 
     with pytest.raises(InvariantBroken, match="is not positive and finite"):
         index.tick(np.array([1.0, price]))
+    with pytest.raises(InvariantBroken, match="is not positive and finite"):
+        index.add_factors(np.array([price]))
 
 
 def test_an_empty_book_finds_nobody() -> None:
