@@ -65,7 +65,7 @@ class _Account:
         self._margin = margin
         self._spec = spec
         self._health = margin.health_wad if margin.health_wad is not None else Wad(0)
-        gas_cost_base = view.gas_cost_base(margin.venue, self._venue.liquidation_gas)
+        gas_cost_base = view.gas_cost_base(self._venue.liquidation_gas)
         self._gas_note = "" if gas_cost_base is not None else "; gas cannot be valued and counts as nothing"
         self._gas_cost_base = gas_cost_base if gas_cost_base is not None else BaseAmount(0)
         self._minimum_base = view.profit_base_min

@@ -313,5 +313,5 @@ class StrategyView(Protocol):
     def inventory(self, token: Address) -> TokenAmount:
         """What one slice may take of a token: held, not reserved by intents in flight, and within the spend limit."""
 
-    def gas_cost_base(self, venue: str, gas: int) -> BaseAmount | None:
+    def gas_cost_base(self, gas: int) -> BaseAmount | None:
         """The cost of that much gas at the head's price; ``None`` when it cannot be valued."""

@@ -6,6 +6,7 @@ a decision is that of the configuration, of urgency (most urgent first) or of ad
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 from keeper.core.decisions import AnyDecision, Intent, IntentAdmitted, Proposal, ProposalRefused
@@ -33,6 +34,7 @@ class Head:
         self._chain = state.chain_spec(chain_id)
         self._header = header
         self._ledgers = {ledger.name: ledger for ledger in state.ledgers_of(chain_id)}
+        self._native_base = native_price_base(self._chain, self._ledgers.values())
 
     def decide(self, strategies: Mapping[str, Decide]) -> list[AnyDecision]:
         """Admit what passes the gate and record what does not.
@@ -43,11 +45,7 @@ class Head:
         decisions: list[AnyDecision] = []
         for spec in self._state.run.strategies:
             decisions += self._allow(spec)
-        for spec in self._state.run.strategies:
-            tag = str(spec.__struct_config__.tag)
-            invariant(tag in strategies, f"strategy {spec.name}", f"has no decider for {tag}")
-            decisions += self._consult(spec, strategies[tag])
-        return decisions
+        return decisions + self._consult(strategies)
 
     def _allow(self, spec: PartialLiquidationSpec) -> list[AnyDecision]:
         """Ask for the allowances that the signers' holdings will need."""
@@ -66,9 +64,10 @@ class Head:
                         decisions.append(IntentAdmitted(intent, None))
         return decisions
 
-    def _consult(self, spec: PartialLiquidationSpec, decide: Decide) -> list[AnyDecision]:
-        """Run one strategy over this chain's accounts at risk, most urgent first, until no signer has room left.
+    def _consult(self, strategies: Mapping[str, Decide]) -> list[AnyDecision]:
+        """Offer this chain's accounts at risk to the strategies until no signer has room left.
 
+        The most urgent comes first, of whatever venue and strategy: what signers hold and may spend is one for all.
         Each signer in its turn is offered what those before it did not take, sized by its own inventory. A refusal is
         that of the first signer, and stands only if no other takes the account.
 
@@ -77,31 +76,42 @@ class Head:
         the next head, which would size them anew anyway.
         """
         decisions: list[AnyDecision] = []
-        refused: dict[Subject, tuple[Proposal, Refusal]] = {}
-        for signer in self._signers(spec):
-            at_risk = self._at_risk(spec)
-            for proposal in decide(self._view(signer), at_risk, spec) if at_risk else ():
-                subject = (proposal.venue, proposal.account)
-                verdict = self._weigh(proposal, signer)
-                if isinstance(verdict, IntentAdmitted):
-                    decisions.append(verdict)
-                    refused.pop(subject, None)
+        refused: dict[str, dict[Subject, tuple[Proposal, Refusal]]] = defaultdict(dict)
+        full: set[str] = set()
+        taken: set[Subject] = set()
+        for margin, spec in self._at_risk():
+            decide = _decider(strategies, spec)
+            for signer in self._signers(spec):
+                if signer.name in full or (margin.venue, margin.account) in taken:
                     continue
-                refused.setdefault(subject, (proposal, verdict))
-                if verdict.reason == in_flight_max.__name__:
-                    break
-        return decisions + self._refusals(spec, refused)
+                for proposal in decide(self._view(signer), (margin,), spec):
+                    subject, verdict = (proposal.venue, proposal.account), self._weigh(proposal, signer)
+                    if isinstance(verdict, IntentAdmitted):
+                        decisions.append(verdict)
+                        taken.add(subject)
+                        refused[spec.name].pop(subject, None)
+                        continue
+                    refused[spec.name].setdefault(subject, (proposal, verdict))
+                    if verdict.reason == in_flight_max.__name__:
+                        full.add(signer.name)
+        for spec in self._state.run.strategies:
+            decisions += self._refusals(spec, refused[spec.name])
+        return decisions
 
-    def _at_risk(self, spec: PartialLiquidationSpec) -> list[AccountMargin]:
-        """Return the accounts at risk that have no intent under way, most urgent first."""
+    def _at_risk(self) -> list[tuple[AccountMargin, PartialLiquidationSpec]]:
+        """Return the accounts at risk that have no intent under way, most urgent first, and whose business each is.
+
+        An account that is several strategies' business is the first one's in the order of the configuration.
+        """
         under_way = self._state.intents.unmined_subjects()
         at_risk = [
-            margin
+            (margin, spec)
+            for spec in self._state.run.strategies
             for ledger in self._venues(spec)
             for margin in self._state.health.at_risk(ledger.name)
             if (margin.venue, margin.account) not in under_way
         ]
-        return sorted(at_risk, key=_most_urgent_first)
+        return sorted(at_risk, key=lambda offered: _most_urgent_first(offered[0]))
 
     def _refusals(
         self, spec: PartialLiquidationSpec, refused: Mapping[Subject, tuple[Proposal, Refusal]]
@@ -115,7 +125,7 @@ class Head:
     def _weigh(self, proposal: Proposal, signer: SignerSpec) -> IntentAdmitted | Refusal:
         ledger = self._ledgers[proposal.venue]
         failed = self._state.intents.tries.of((proposal.venue, proposal.account)).total
-        native_base = native_price_base(self._chain, ledger)
+        native_base = self._native_base
         limits, head = self._state.run.limits, self._header.number
         intent = liquidation_intent(proposal, ledger, signer, limits, head, failed, native_base)
         while _is_spent(self._state.intents, intent.intent_id):
@@ -138,7 +148,7 @@ class Head:
                 ledger=ledger,
                 head=self._header,
                 gas_price=gas_price_wei(self._header, self._wallet(signer)),
-                native_base=native_price_base(self._chain, ledger),
+                native_base=self._native_base,
                 clock=state.clock,
                 book=state.intents,
             )
@@ -167,6 +177,12 @@ class Head:
 
     def _venues(self, spec: PartialLiquidationSpec) -> list[Ledger]:
         return [ledger for name, ledger in self._ledgers.items() if name in spec.venues]
+
+
+def _decider(strategies: Mapping[str, Decide], spec: PartialLiquidationSpec) -> Decide:
+    tag = str(spec.__struct_config__.tag)
+    invariant(tag in strategies, f"strategy {spec.name}", f"has no decider for {tag}")
+    return strategies[tag]
 
 
 def _is_spent(book: IntentBook, intent_id: Hash32) -> bool:

@@ -6,6 +6,8 @@ the priority fee that the node suggests. What is really offered is the executor'
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.runconfig import ChainSpec
 from keeper.core.units import BaseAmount, Rounding, TokenAmount, Wei, mul_div
@@ -20,14 +22,16 @@ def gas_price_wei(head: BlockHeader, wallet: SignerRead | None) -> Wei:
     return base_fee if wallet is None else base_fee + wallet.priority_fee_wei
 
 
-def native_price_base(chain: ChainSpec, venue: VenueView) -> BaseAmount | None:
-    """Return the value of one native coin, USD 1e-8; ``None`` when the venue does not price the wrapped token.
+def native_price_base(chain: ChainSpec, venues: Iterable[VenueView]) -> BaseAmount | None:
+    """Return the value of one native coin, USD 1e-8; ``None`` when none of the chain's venues prices the wrapped token.
 
-    A price of zero is no price: it would make gas free.
+    A slice pays for gas what every other does, whichever venue it is of. Where venues differ the dearest counts. A
+    price of zero is no price: it would make gas free.
     """
     if chain.wrapped_native is None:
         return None
-    return venue.value_base(chain.wrapped_native, TokenAmount(NATIVE_WEI)) or None
+    known = [venue.value_base(chain.wrapped_native, TokenAmount(NATIVE_WEI)) for venue in venues]
+    return max((price for price in known if price), default=None)
 
 
 def cost_base(gas: int, price_wei: Wei, native_base: BaseAmount) -> BaseAmount:

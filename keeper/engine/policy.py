@@ -132,7 +132,7 @@ def gas_price_unknown(case: Case) -> str | None:
     """A profit is known only when gas has a price in the base currency."""
     if case.proposal is None or case.native_base is not None:
         return None
-    return f"venue {case.intent.venue} does not price the wrapped native token"
+    return "no venue of the chain prices the wrapped native token"
 
 
 def held_back(case: Case) -> str | None:

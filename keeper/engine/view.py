@@ -72,9 +72,9 @@ class HeadView:
             return free
         return TokenAmount(mul_div(free, spend_base_max, int(value) + 1, Rounding.FLOOR))
 
-    def gas_cost_base(self, venue: str, gas: int) -> BaseAmount | None:
+    def gas_cost_base(self, gas: int) -> BaseAmount | None:
         """Return the cost of that much gas at the head's price; ``None`` when it cannot be valued."""
-        native_base = native_price_base(self._chain, self.venue(venue))
+        native_base = native_price_base(self._chain, self._ledgers.values())
         return None if native_base is None else cost_base(gas, gas_price_wei(self._head, self._wallet), native_base)
 
     def _value_base(self, token: Address, amount: TokenAmount) -> BaseAmount | None:

@@ -52,4 +52,4 @@ def test_unknown_native_price() -> None:
     """Without a wrapped native token, or a price of it, gas has no value."""
     ledger = ToyLedger(VENUE_SPEC)
     without = msgspec.structs.replace(CHAIN_SPEC, wrapped_native=None)
-    assert [native_price_base(CHAIN_SPEC, ledger), native_price_base(without, ledger)] == [None, None]
+    assert [native_price_base(CHAIN_SPEC, [ledger]), native_price_base(without, [ledger])] == [None, None]

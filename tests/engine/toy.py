@@ -47,6 +47,7 @@ class ToyLedger:
         self.topics: tuple[bytes, ...] = (TOPIC,)
         self.liquidation_gas = 100_000
         self.name = spec.name
+        self.pool = spec.root
         self.chain_id = spec.chain_id
         self.refuse_below = 0
         self.refuse_from: int | None = None
@@ -63,11 +64,11 @@ class ToyLedger:
     @property
     def spender(self) -> Address | None:
         """The pool."""
-        return POOL
+        return self.pool
 
     def watched(self) -> tuple[Address, ...]:
         """The pool."""
-        return (POOL,)
+        return (self.pool,)
 
     def discover(self, logs: Iterable[RawLog]) -> tuple[Address, ...]:  # noqa: ARG002 - nothing is discovered
         """Nothing."""
@@ -88,7 +89,7 @@ class ToyLedger:
 
     def apply_log(self, log: RawLog) -> LiquidationSeen | None:
         """Fold one log of the pool."""
-        if log.address != POOL:
+        if log.address != self.pool:
             return None
         kind, *fields = msgspec.msgpack.decode(log.data)
         if kind == "price":
@@ -213,7 +214,7 @@ class ToyLedger:
 
     def audit_reads(self, accounts: Sequence[Address]) -> tuple[ReadRequest, ...]:
         """Ask the pool for each account."""
-        return tuple(ReadRequest(POOL, bytes(account)) for account in accounts)
+        return tuple(ReadRequest(self.pool, bytes(account)) for account in accounts)
 
     def audit_findings(self, reads: Sequence[ContractRead]) -> tuple[AuditFinding, ...]:
         """The answer is the collateral and the debt as text."""
@@ -230,7 +231,7 @@ class ToyLedger:
 
     def liquidation_call(self, account: Address, preview: Preview) -> Call:
         """Readable bytes."""
-        return Call(POOL, b"liquidate" + account + preview.debt_asset + preview.collateral_asset)
+        return Call(self.pool, b"liquidate" + account + preview.debt_asset + preview.collateral_asset)
 
     def approval_call(self, token: Address, amount: TokenAmount) -> Call:
         """Readable bytes."""

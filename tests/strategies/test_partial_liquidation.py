@@ -42,7 +42,7 @@ class View:
         """The inventory."""
         return TokenAmount(self.amount)
 
-    def gas_cost_base(self, venue: str, gas: int) -> BaseAmount | None:  # noqa: ARG002 - fixed
+    def gas_cost_base(self, gas: int) -> BaseAmount | None:  # noqa: ARG002 - fixed
         """The cost."""
         return None if self.gas is None else BaseAmount(self.gas)
 
