@@ -31,10 +31,14 @@ class ChainSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class IsolatedSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which isolated market a venue is: its id, and what one whole of its loan token counts as (USD, 1e-8)."""
+    """Which isolated market a venue is: its id, and what one whole of its loan token counts as (USD, 1e-8).
+
+    With ``pre_liquidation`` the venue is that contract, which closes debts of this market before they are unsafe.
+    """
 
     market: Hash32
     loan_price: Price
+    pre_liquidation: Address | msgspec.UnsetType = msgspec.UNSET
 
 
 class VenueSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

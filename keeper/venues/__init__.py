@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import UnsetType
+
 from keeper.core.errors import ConfigError
 from keeper.core.runconfig import VenueSpec
 from keeper.core.venue import Ledger
 from keeper.venues.aave_v3.ledger import AaveLedger
 from keeper.venues.morpho_blue.ledger import MorphoLedger
+from keeper.venues.morpho_blue.pre_ledger import PreLiquidationLedger
 
 PROTOCOLS: dict[str, Callable[[VenueSpec], Ledger]] = {
     AaveLedger.protocol: AaveLedger,
-    MorphoLedger.protocol: MorphoLedger,
+    MorphoLedger.protocol: lambda spec: PreLiquidationLedger(spec) if _pre_liquidates(spec) else MorphoLedger(spec),
 }
+
+
+def _pre_liquidates(spec: VenueSpec) -> bool:
+    isolated = spec.isolated
+    return not isinstance(isolated, UnsetType) and not isinstance(isolated.pre_liquidation, UnsetType)
 
 
 def open_ledger(spec: VenueSpec) -> Ledger:

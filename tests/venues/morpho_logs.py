@@ -42,6 +42,8 @@ REPAY = "Repay(bytes32,address,address,uint256,uint256)"
 PLEDGE = "SupplyCollateral(bytes32,address,address,uint256)"
 UNPLEDGE = "WithdrawCollateral(bytes32,address,address,address,uint256)"
 LIQUIDATE = "Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)"
+AUTHORIZE = "SetAuthorization(address,address,address,bool)"
+PRE_LIQUIDATE = "PreLiquidate(bytes32,address,address,uint256,uint256,uint256)"
 INDEXED = {
     CREATE: (0,),
     SET_FEE: (0,),
@@ -54,6 +56,8 @@ INDEXED = {
     PLEDGE: (0, 1, 2),
     UNPLEDGE: (0, 2, 3),
     LIQUIDATE: (0, 1, 2),
+    AUTHORIZE: (0, 1, 2),
+    PRE_LIQUIDATE: (0, 1, 2),
 }
 """Which of an event's arguments are topics (EventsLib): here not always the first ones."""
 

@@ -144,7 +144,7 @@ async def deploy_morpho_market(rpc: LabRpc, node_modules: Path, *, model: RateMo
         published_bytecode("OracleMock", node_modules),
         lens,
     ]
-    morpho, loan, collateral, oracle, lens_address = await _create(rpc, admin, codes)
+    morpho, loan, collateral, oracle, lens_address = await create(rpc, admin, codes)
     irm = await _deploy_model(rpc, node_modules, admin, morpho, model)
     market = MorphoMarket(
         morpho=morpho,
@@ -168,7 +168,7 @@ async def _deploy_model(rpc: LabRpc, node_modules: Path, admin: str, morpho: str
         code = published_bytecode("AdaptiveCurveIrm", node_modules) + encode_arguments("(address)", morpho)
     else:
         code = await asyncio.to_thread(compile_contract, "UtilizationIrm", node_modules)
-    return (await _create(rpc, admin, [code]))[0]
+    return (await create(rpc, admin, [code]))[0]
 
 
 def _opening(market: MorphoMarket) -> list[Call]:
@@ -180,7 +180,8 @@ def _opening(market: MorphoMarket) -> list[Call]:
     return [price_call(market, FIRST_PRICE), *calls]
 
 
-async def _create(rpc: LabRpc, admin: str, codes: Sequence[str]) -> list[str]:
+async def create(rpc: LabRpc, admin: str, codes: Sequence[str]) -> list[str]:
+    """Deploy contracts and return their addresses."""
     receipts = await submit(rpc, [Call(admin, None, code, CREATION_GAS) for code in codes])
     return [receipt.contract_address or ZERO for receipt in receipts]
 

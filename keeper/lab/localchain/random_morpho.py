@@ -123,6 +123,10 @@ class RandomMorpho:
             calls += [collateral_call(self._market, borrower, collateral)]
             calls += [borrow_call(self._market, borrower, debt)] if debt else []
         await submit(self._rpc, calls)
+        await self.look_again()
+
+    async def look_again(self) -> None:
+        """Read where all stand now."""
         head = await self._head()
         self._timestamp = int(head.timestamp, 16)
         self._totals, self._accounts = await look(self._rpc, self._market, self.users)
@@ -191,8 +195,10 @@ class RandomMorpho:
 
     async def _liquidation(self, asked: MorphoAsk, receipt: Receipt) -> MorphoLiquidation:
         found = [log for log in receipt.logs if log.topics[0] == LIQUIDATE_TOPIC]
-        amounts = decode_answer(("uint256",) * 5, found[0].data) if found else ()
-        data = b"" if found else await self._revert_data(receipt)
+        return await self._attempted(asked, receipt, decode_answer(("uint256",) * 5, found[0].data) if found else ())
+
+    async def _attempted(self, asked: MorphoAsk, receipt: Receipt, amounts: tuple[int, ...]) -> MorphoLiquidation:
+        data = b"" if amounts else await self._revert_data(receipt)
         return MorphoLiquidation(asked, self._timestamp, int(receipt.transaction_index, 16), amounts, data)
 
     async def _revert_data(self, receipt: Receipt) -> bytes:
@@ -216,11 +222,18 @@ async def random_morpho(
     Raises:
         NodeRefused: the opening was reverted.
     """
-    automatic = await rpc.call("anvil_getAutomine", answer=bool)
-    await rpc.call("evm_setAutomine", False, answer=type(None))
-    try:
+    async with held_still(rpc):
         driver = RandomMorpho(rpc, market, seed, borrowers)
         await driver.prepare()
         yield driver
+
+
+@asynccontextmanager
+async def held_still(rpc: LabRpc) -> AsyncIterator[None]:
+    """Let the node mine when it is told, and afterwards as before."""
+    automatic = await rpc.call("anvil_getAutomine", answer=bool)
+    await rpc.call("evm_setAutomine", False, answer=type(None))
+    try:
+        yield
     finally:
         await rpc.call("evm_setAutomine", automatic, answer=type(None))

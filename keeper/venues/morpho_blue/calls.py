@@ -5,12 +5,24 @@ from __future__ import annotations
 from keeper.core.ids import Address, to_hex
 from keeper.core.venue import Call
 from keeper.venues.abi import WORD, address_word, revert_reason, selector_of, word
+from keeper.venues.morpho_blue import pre_liquidation
 from keeper.venues.morpho_blue.liquidation import Form
 from keeper.venues.morpho_blue.reads import params_words
 from keeper.venues.morpho_blue.state import Params
 
 LIQUIDATE = selector_of("liquidate((address,address,address,address,uint256),address,uint256,uint256,bytes)")
+PRE_LIQUIDATE = selector_of("preLiquidate(address,uint256,uint256,bytes)")
 WORDS_BEFORE_DATA = 9
+WORDS_BEFORE_PRE_DATA = 4
+TOO_LARGE = selector_of(f"{pre_liquidation.TOO_LARGE}(uint256,uint256)")
+PLAIN_ERRORS = {
+    selector_of(f"{name}()"): name
+    for name in (
+        pre_liquidation.INCONSISTENT,
+        pre_liquidation.LIQUIDATABLE_POSITION,
+        pre_liquidation.NOT_PRE_LIQUIDATABLE,
+    )
+}
 
 
 def liquidation_call(morpho: Address, params: Params, account: Address, form: Form) -> Call:
@@ -26,6 +38,21 @@ def liquidation_call(morpho: Address, params: Params, account: Address, form: Fo
     return Call(morpho, LIQUIDATE + b"".join(arguments))
 
 
+def pre_liquidation_call(contract: Address, account: Address, form: Form) -> Call:
+    """Return the call that pre-liquidates an account, without a callback."""
+    amounts = (word(form.seized), word(form.repaid_shares))
+    return Call(
+        contract,
+        PRE_LIQUIDATE + address_word(account) + b"".join(amounts) + word(WORDS_BEFORE_PRE_DATA * WORD) + word(0),
+    )
+
+
 def revert_name(data: bytes) -> str:
-    """Return the contract's message, which is its name for an error; ``Panic(0x..)``, else the data in hexadecimal."""
-    return revert_reason(data) or to_hex(data)
+    """Return the error: Morpho's message, which is its name; ``Panic(0x..)``; a pre-liquidation contract's by its name.
+
+    Any other data is returned in hexadecimal.
+    """
+    if data[:4] == TOO_LARGE and len(data) == 4 + 2 * WORD:
+        repaid, repayable = (int.from_bytes(each, "big") for each in (data[4 : 4 + WORD], data[4 + WORD :]))
+        return f"{pre_liquidation.TOO_LARGE}({repaid}, {repayable})"
+    return PLAIN_ERRORS.get(data) or revert_reason(data) or to_hex(data)

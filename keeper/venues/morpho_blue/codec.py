@@ -13,6 +13,7 @@ from keeper.core.facts import RawLog
 from keeper.core.ids import Address, Hash32, to_hex
 from keeper.venues.abi import WORD, topic_of
 from keeper.venues.morpho_blue.events import (
+    Authorized,
     Borrowed,
     Change,
     CollateralSupplied,
@@ -22,6 +23,7 @@ from keeper.venues.morpho_blue.events import (
     InterestAccrued,
     Liquidated,
     MarketCreated,
+    PreLiquidated,
     Repaid,
     Supplied,
     Withdrawn,
@@ -128,3 +130,32 @@ EVENTS: dict[str, Decoder] = {
     "Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)": _liquidated,
 }
 DECODERS: dict[bytes, Decoder] = {topic_of(signature): decoder for signature, decoder in EVENTS.items()}
+
+SET_AUTHORIZATION = topic_of("SetAuthorization(address,address,address,bool)")
+PRE_LIQUIDATE = topic_of("PreLiquidate(bytes32,address,address,uint256,uint256,uint256)")
+
+
+def decode_authorization(log: RawLog, contract: Address) -> Authorized | None:
+    """Return what a log of Morpho says of a pre-liquidation contract's authority, ``None`` for any other log.
+
+    Raises:
+        NodeMalformed: the log's shape is not that of its event.
+    """
+    if log.topics[:1] != (SET_AUTHORIZATION,):
+        return None
+    allowed = _number(_expect(log, 4, 1), "big")
+    _, _, account, authorized = log.topics
+    return Authorized(Address(account[12:]), bool(allowed)) if authorized[12:] == contract else None
+
+
+def decode_pre_liquidation(log: RawLog, market: Hash32) -> PreLiquidated | None:
+    """Return the pre-liquidation that a log of the contract states, ``None`` for any other log.
+
+    Raises:
+        NodeMalformed: the log's shape is not that of its event.
+    """
+    if log.topics[:2] != (PRE_LIQUIDATE, market):
+        return None
+    data = _expect(log, 4, 3)
+    _, _, liquidator, account = log.topics
+    return PreLiquidated(Address(liquidator[12:]), Address(account[12:]), *_words(data))

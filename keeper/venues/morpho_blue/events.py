@@ -108,3 +108,20 @@ Change = (
     | CollateralWithdrawn
     | Liquidated
 )
+
+
+class Authorized(msgspec.Struct, frozen=True, gc=False):
+    """An account lets the pre-liquidation contract act on its positions, or no longer."""
+
+    account: Address
+    allowed: bool
+
+
+class PreLiquidated(msgspec.Struct, frozen=True, gc=False):
+    """A part of a debt was closed by the pre-liquidation contract; repayment and withdrawal were told before."""
+
+    liquidator: Address
+    account: Address
+    repaid_assets: int
+    repaid_shares: int
+    seized: int

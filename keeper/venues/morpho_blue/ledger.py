@@ -31,7 +31,7 @@ from keeper.venues.abi import approval_call
 from keeper.venues.morpho_blue import audit, calls, liquidation
 from keeper.venues.morpho_blue.breakdown import breakdown_of
 from keeper.venues.morpho_blue.codec import DECODERS, decode
-from keeper.venues.morpho_blue.events import Change, Liquidated
+from keeper.venues.morpho_blue.events import Change, Liquidated, PreLiquidated
 from keeper.venues.morpho_blue.fold import Fold
 from keeper.venues.morpho_blue.liquidation import CEILING_SECONDS, Form, Outcome, form_of, liquidate
 from keeper.venues.morpho_blue.market import Figures, Market, Position, Unknown, figures, market_at, position_of
@@ -57,7 +57,7 @@ class MorphoLedger:
     liquidation_gas = LIQUIDATION_GAS
     reading = None
 
-    def __init__(self, spec: VenueSpec) -> None:
+    def __init__(self, spec: VenueSpec, state: State | None = None) -> None:
         isolated = spec.isolated
         if isinstance(isolated, msgspec.UnsetType):
             remedy = "give it the market's id and what a whole loan token counts as"
@@ -68,7 +68,7 @@ class MorphoLedger:
         self._morpho = spec.root
         self._id = isolated.market
         self._loan_price = int(isolated.loan_price)
-        self._state = State()
+        self._state = State() if state is None else state
         self._fold = Fold(self._state)
         self._markets: dict[int, Market] = {}
         self._accounts: tuple[Address, ...] | None = None
@@ -130,7 +130,7 @@ class MorphoLedger:
         self._accounts = None
         return self._seen(log, change) if isinstance(change, Liquidated) else None
 
-    def _seen(self, log: RawLog, change: Liquidated) -> LiquidationSeen | None:
+    def _seen(self, log: RawLog, change: Liquidated | PreLiquidated) -> LiquidationSeen | None:
         params = self._state.params.get(ONLY_ROW)
         if params is None:
             return None
@@ -239,9 +239,10 @@ class MorphoLedger:
             return None
         if token == params.loan_token:
             return market.value(int(amount))
-        return (
-            market.value(int(amount) * market.price // ORACLE_PRICE_SCALE) if token == params.collateral_token else None
-        )
+        return self._collateral_value(market, int(amount)) if token == params.collateral_token else None
+
+    def _collateral_value(self, market: Market, assets: int) -> BaseAmount | None:
+        return market.value(assets * market.price // ORACLE_PRICE_SCALE)
 
     # Auditing.
 

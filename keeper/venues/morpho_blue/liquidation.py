@@ -134,16 +134,16 @@ def preview(market: Market, ceiling: Market, position: Position, pair: tuple[Add
     """Return what the call for a cover does; ``pair`` is the debt and the collateral asked for."""
     params = market.params
     if params is None or pair != (params.loan_token, params.collateral_token):
-        return _refused(pair, cover, MARKET_NOT_CREATED)  # another pair is another market, which is not this venue's
+        return refused(pair, cover, MARKET_NOT_CREATED)  # another pair is another market, which is not this venue's
     doubt = market.doubt or ceiling.doubt
     if doubt is not None:
-        return _refused(pair, cover, f"unknown: {doubt.reason}")
+        return refused(pair, cover, f"unknown: {doubt.reason}")
     done = liquidate(market, position, form_of(market, ceiling, position, cover))
     if isinstance(done, str):
-        return _refused(pair, cover, done)
+        return refused(pair, cover, done)
     left = figures(replace(market, totals=done.totals), done.position)
     if isinstance(left, Unknown):
-        return _refused(pair, cover, f"unknown: {left.reason}")
+        return refused(pair, cover, f"unknown: {left.reason}")
     return Preview(
         *pair,
         TokenAmount(cover),
@@ -158,7 +158,8 @@ def preview(market: Market, ceiling: Market, position: Position, pair: tuple[Add
     )
 
 
-def _refused(pair: tuple[Address, Address], cover: int, reason: str) -> Preview:
+def refused(pair: tuple[Address, Address], cover: int, reason: str) -> Preview:
+    """Return the preview of a call that the contract refuses."""
     nothing, worthless = TokenAmount(0), BaseAmount(0)
     return Preview(*pair, TokenAmount(cover), nothing, nothing, nothing, worthless, worthless, worthless, None, reason)
 

@@ -76,10 +76,10 @@ def fold_reads(state: State, market: Hash32, reads: Sequence[ContractRead]) -> N
         return
     for read in reads:
         if read.target == params.oracle and read.calldata == PRICE:
-            value, reason = _figure(read)
+            value, reason = figure(read)
             state.price.set(ONLY_ROW, PriceRow(value, state.now.number, reason))
         if read.target == params.loan_token and read.calldata == DECIMALS:
-            value, _ = _figure(read)
+            value, _ = figure(read)
             if value is not None and value <= DECIMALS_MAX:
                 state.decimals.set(ONLY_ROW, DecimalsRow(int(value)))
     rate = _rate(state, market, params, [read for read in reads if read.target == params.irm])
@@ -92,13 +92,13 @@ def _rate(state: State, market: Hash32, params: Params, reads: Sequence[Contract
     before = state.rate.get(ONLY_ROW)
     at_target = next((read for read in reads if read.calldata == RATE_AT_TARGET + market), None)
     if at_target is not None and (at_target.output is not None or (before is not None and before.adaptive)):
-        value, reason = _figure(at_target)
+        value, reason = figure(at_target)
         return RateRow(value, state.now.number, adaptive=True, reason=reason)
     wanted = _without_time(borrow_rate_call(params, state.market))
     of_totals = next((read for read in reads if _without_time(read.calldata) == wanted), None)
     if of_totals is None or (before is not None and before.adaptive):
         return None
-    value, reason = _figure(of_totals)
+    value, reason = figure(of_totals)
     return RateRow(value, state.now.number, adaptive=False, reason=reason)
 
 
@@ -106,7 +106,7 @@ def _without_time(calldata: bytes) -> bytes:
     return calldata[:LAST_UPDATE_AT] + calldata[LAST_UPDATE_AT + WORD :]
 
 
-def _figure(read: ContractRead) -> tuple[BigInt | None, str]:
+def figure(read: ContractRead) -> tuple[BigInt | None, str]:
     """Return the one word that a view answered, or why there is none."""
     output = read.output
     if output is None or len(output) != WORD:

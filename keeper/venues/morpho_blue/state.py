@@ -12,7 +12,8 @@ ONLY_ROW = b"\0"
 _EPOCH_SHIFT = 32
 NOTHING = BigInt(0)
 LEDGER_VERSION = "morpho_blue/1"
-"""Begins every dump of the state."""
+PRE_LEDGER_VERSION = "morpho_blue_pre/1"
+"""Either begins every dump of its state."""
 
 
 class BlockRow(msgspec.Struct, frozen=True, array_like=True):
@@ -80,11 +81,25 @@ class DecimalsRow(msgspec.Struct, frozen=True, array_like=True):
     loan: int
 
 
+class Terms(msgspec.Struct, frozen=True, array_like=True):
+    """A pre-liquidation contract's parameters, for ever, in wad.
+
+    Its line; then close factor and incentive, each where its zone begins and where that ends at the market's line.
+    """
+
+    pre_lltv: BigInt
+    close_factor_first: BigInt
+    close_factor_last: BigInt
+    incentive_first: BigInt
+    incentive_last: BigInt
+    oracle: Address
+
+
 class State:
     """The tables. Keys are accounts, or :data:`ONLY_ROW`."""
 
-    def __init__(self) -> None:
-        tables = self.tables = Tables(LEDGER_VERSION)
+    def __init__(self, version: str = LEDGER_VERSION) -> None:
+        tables = self.tables = Tables(version)
         self.block = tables.table("block", 1, StructColumn(BlockRow))
         self.params = tables.table("params", 1, StructColumn(Params))
         self.totals = tables.table("totals", 1, StructColumn(Totals))
@@ -115,3 +130,13 @@ class State:
         """Return block number and log index of the last change of an account's position; zeros for none."""
         packed = self.epochs.get(account) or 0
         return packed >> _EPOCH_SHIFT, packed & (1 << _EPOCH_SHIFT) - 1
+
+
+class PreState(State):
+    """The tables of a market with those of a pre-liquidation contract of it; who authorised it has a row."""
+
+    def __init__(self) -> None:
+        super().__init__(PRE_LEDGER_VERSION)
+        self.terms = self.tables.table("terms", 1, StructColumn(Terms))
+        self.pre_price = self.tables.table("pre_price", 1, StructColumn(PriceRow))
+        self.authorized = self.tables.table("authorized", ADDRESS_LENGTH, UnsignedColumn(1))
