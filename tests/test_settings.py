@@ -291,7 +291,7 @@ class TestRefusal:
     def test_unknown_strategy(self) -> None:
         """A strategy that does not exist is refused."""
         assert refusal(with_line("a = 1", "strategies.martingale")) == (
-            "keeper.toml: strategies.martingale: unknown key; the keys here are: partial_liquidation"
+            "keeper.toml: strategies.martingale: unknown key; the keys here are: partial_liquidation, pre_liquidation"
         )
 
     def test_unknown_variable(self) -> None:
@@ -639,6 +639,39 @@ class TestIsolatedMarkets:
         assert refusal(with_morpho(f'{MORPHO}{key} = "{wrong}"')) == (
             f'keeper.toml: venues.aave.{key} = "{wrong}": morpho_blue has no other way than "{only}"; '
             f'write {key} = "{only}", or leave it out'
+        )
+
+
+EARLY = f'{MORPHO}pre_liquidation = "0x{"7e" * 20}"'
+"""A market's pre-liquidation contract."""
+
+
+@pytest.mark.usefixtures("here")
+class TestPreLiquidation:
+    """A contract that closes debts early is a venue, and has a strategy of its own."""
+
+    def test_a_contract_is_read(self) -> None:
+        """It is an address; the strategy for it needs nothing but a venue and a signer."""
+        text = with_morpho(EARLY).replace("partial_liquidation]", "pre_liquidation]")
+        settings = load(text)
+        assert settings.venues["aave"].pre_liquidation == b"\x7e" * 20
+        assert list(settings.strategies.chosen) == ["pre_liquidation"]
+
+    def test_other_protocols_have_none(self) -> None:
+        """Aave has no such contract."""
+        assert refusal(with_line(EARLY.splitlines()[-1], "venues.aave")) == (
+            "keeper.toml: venues.aave.pre_liquidation: is nothing that aave_v3 has; leave it out (and 1 more)"
+        )
+
+    def test_each_strategy_has_its_own_venues(self) -> None:
+        """The call of a contract is not that of its market."""
+        assert refusal(with_morpho(EARLY)) == (
+            'keeper.toml: strategies.partial_liquidation.venues = "aave": '
+            "venues.aave names a pre_liquidation contract; put it into strategies.pre_liquidation.venues"
+        )
+        assert refusal(with_morpho(MORPHO).replace("partial_liquidation]", "pre_liquidation]")) == (
+            'keeper.toml: strategies.pre_liquidation.venues = "aave": venues.aave names no pre_liquidation contract; '
+            "name it in venues.aave"
         )
 
 

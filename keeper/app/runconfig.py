@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -13,8 +13,10 @@ from keeper.core.runconfig import (
     IsolatedSpec,
     Limits,
     PartialLiquidationSpec,
+    PreLiquidationSpec,
     RunConfig,
     SignerSpec,
+    StrategySpec,
     VenueSpec,
 )
 from keeper.core.units import BaseAmount, Bps, Price, Wad, Wei
@@ -22,6 +24,7 @@ from keeper.settings import (
     ChainSettings,
     LimitSettings,
     PartialLiquidationSettings,
+    PreLiquidationSettings,
     Settings,
     SignerSettings,
     VenueSettings,
@@ -65,7 +68,11 @@ def run_config(settings: Settings, *, live: bool, signers: Mapping[str, Address]
 def _isolated(venue: VenueSettings) -> IsolatedSpec | msgspec.UnsetType:
     if venue.market is None or venue.loan_usd is None:
         return msgspec.UNSET
-    return IsolatedSpec(market=venue.market, loan_price=Price(_scaled(venue.loan_usd, USD_BASE)))
+    return IsolatedSpec(
+        market=venue.market,
+        loan_price=Price(_scaled(venue.loan_usd, USD_BASE)),
+        pre_liquidation=msgspec.UNSET if venue.pre_liquidation is None else venue.pre_liquidation,
+    )
 
 
 def _chain(name: str, chain: ChainSettings) -> ChainSpec:
@@ -90,24 +97,41 @@ def _signer(name: str, signer: SignerSettings, address: Address) -> SignerSpec:
     )
 
 
-def _strategies(settings: Settings) -> list[PartialLiquidationSpec]:
-    chosen: PartialLiquidationSettings | None = settings.strategies.partial_liquidation
-    if chosen is None:
-        return []
-    return [
-        PartialLiquidationSpec(
-            name="partial_liquidation",
-            venues=chosen.venues,
-            signer=chosen.all_signers[0],
-            more_signers=chosen.all_signers[1:],
-            objective=chosen.objective,
-            target_health=Wad(_scaled(chosen.target_health, WAD)),
-            slippage_bps={token: Bps(bps) for token, bps in chosen.slippage_bps.items()},
-            slippage_bps_default=Bps(chosen.slippage_bps_default),
-            slippage_bps_per_million={token: Bps(bps) for token, bps in chosen.slippage_bps_per_million.items()},
-            dust_base=BaseAmount(_scaled(chosen.dust_usd, USD_BASE)),
-        )
-    ]
+def _strategies(settings: Settings) -> Iterator[StrategySpec]:
+    """Yield early closing first: an account that were both's business is closed while that is small."""
+    if settings.strategies.pre_liquidation is not None:
+        yield _pre_liquidation(settings.strategies.pre_liquidation)
+    if settings.strategies.partial_liquidation is not None:
+        yield _partial_liquidation(settings.strategies.partial_liquidation)
+
+
+def _partial_liquidation(chosen: PartialLiquidationSettings) -> PartialLiquidationSpec:
+    return PartialLiquidationSpec(
+        name="partial_liquidation",
+        venues=chosen.venues,
+        signer=chosen.all_signers[0],
+        more_signers=chosen.all_signers[1:],
+        objective=chosen.objective,
+        target_health=Wad(_scaled(chosen.target_health, WAD)),
+        slippage_bps={token: Bps(bps) for token, bps in chosen.slippage_bps.items()},
+        slippage_bps_default=Bps(chosen.slippage_bps_default),
+        slippage_bps_per_million={token: Bps(bps) for token, bps in chosen.slippage_bps_per_million.items()},
+        dust_base=BaseAmount(_scaled(chosen.dust_usd, USD_BASE)),
+    )
+
+
+def _pre_liquidation(chosen: PreLiquidationSettings) -> PreLiquidationSpec:
+    return PreLiquidationSpec(
+        name="pre_liquidation",
+        venues=chosen.venues,
+        signer=chosen.all_signers[0],
+        more_signers=chosen.all_signers[1:],
+        target_health=Wad(_scaled(chosen.target_health, WAD)),
+        headroom_bps=Bps(chosen.headroom_bps),
+        slippage_bps={token: Bps(bps) for token, bps in chosen.slippage_bps.items()},
+        slippage_bps_default=Bps(chosen.slippage_bps_default),
+        slippage_bps_per_million={token: Bps(bps) for token, bps in chosen.slippage_bps_per_million.items()},
+    )
 
 
 def _limits(limits: LimitSettings) -> Limits:

@@ -72,7 +72,7 @@ async def _examine_contents(settings: Settings, name: str, node: Node, findings:
     for venue_name, venue in settings.venues.items():
         if venue.chain == name:
             await EXAMINERS[venue.protocol](venue_name, venue, node, findings)
-    if settings.strategies.partial_liquidation is not None:
+    if settings.strategies.chosen:
         findings.check(f"{name} gas", partial(_gas_value, settings.chains[name], name))
     for signer in settings.signers:
         await findings.ask(f"signer {signer} on {name}", _balance(settings, signer, node))

@@ -9,8 +9,10 @@ from keeper.core.ids import ZERO_ADDRESS, Address, to_hex
 from keeper.core.ports import Node
 from keeper.core.units import BigInt
 from keeper.settings import VenueSettings
-from keeper.venues.abi import WORD, selector_of
+from keeper.venues.abi import WORD, address_word, selector_of
+from keeper.venues.morpho_blue import pre_ledger
 from keeper.venues.morpho_blue.audit import MARKET, MARKET_WORDS
+from keeper.venues.morpho_blue.math import WAD
 from keeper.venues.morpho_blue.reads import PRICE, RATE_AT_TARGET, borrow_rate_call
 from keeper.venues.morpho_blue.state import Params, Totals
 
@@ -23,6 +25,8 @@ async def examine_morpho(name: str, venue: VenueSettings, node: Node, findings: 
     if await findings.ask(f"venue {name}", _market(name, venue, node)):
         await findings.ask(f"venue {name} oracle", _oracle(name, venue, node))
         await findings.ask(f"venue {name} rate", _rate(name, venue, node))
+        if venue.pre_liquidation is not None:
+            await findings.ask(f"venue {name} pre-liquidation", _pre_liquidation(name, venue, node))
 
 
 async def _market(name: str, venue: VenueSettings, node: Node) -> str:
@@ -60,6 +64,27 @@ async def _rate(name: str, venue: VenueSettings, node: Node) -> str:
         reason = f"the interest-rate model {to_hex(params.irm)} does not answer: every account would be unknown"
         raise NotHolding(f"venue {name}", reason, "watch another market")
     return f"{to_hex(params.irm)} answers; it is taken to keep its rate between accruals"
+
+
+async def _pre_liquidation(name: str, venue: VenueSettings, node: Node) -> str:
+    """Look whether the contract is of this Morpho and market, and say its terms."""
+    contract, place = venue.pre_liquidation or ZERO_ADDRESS, f"venues.{name}.pre_liquidation"
+    try:
+        morpho, market = [await _view(node, contract, each) for each in (pre_ledger.MORPHO, pre_ledger.ID)]
+        words = _words(await _view(node, contract, pre_ledger.TERMS), pre_ledger.TERMS_WORDS)
+    except (NodeRefused, NodeMalformed):
+        reason = f"{to_hex(contract)} is no pre-liquidation contract on chain {venue.chain}"
+        raise ConfigError(place, reason, f"check {place} and its chain") from None
+    if (morpho, market) != (address_word(venue.address), venue.market):
+        reason = f"{to_hex(contract)} is of market {to_hex(market)} of Morpho {to_hex(morpho[12:])}"
+        raise ConfigError(place, reason, "name a contract of this market, or the market of this contract")
+    line, *factors = (f"{figure / WAD:.4f}" for figure in words[:-1])
+    oracle = Address(words[-1].to_bytes(WORD, "big")[12:])
+    if not await _figure(node, oracle, PRICE):
+        reason = f"the contract's oracle {to_hex(oracle)} gives no price: every account would be unknown"
+        raise NotHolding(f"venue {name}", reason, "wait for its feeds, or look at the oracle")
+    first, last, low, high = factors
+    return f"from a loan to value of {line}: close factor {first} to {last}, incentive {low} to {high}"
 
 
 async def _params(name: str, venue: VenueSettings, node: Node) -> Params:

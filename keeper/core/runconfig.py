@@ -100,6 +100,33 @@ class PartialLiquidationSpec(
         return (self.signer, *self.more_signers)
 
 
+class PreLiquidationSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="pre_liquidation"):
+    """Parameters of ``strategies/pre_liquidation.py``.
+
+    ``headroom_bps`` is the share of what the close factor lets that a slice leaves alone. The costs of selling and the
+    signers are those of :class:`PartialLiquidationSpec`.
+    """
+
+    name: str
+    venues: tuple[str, ...]
+    signer: str
+    target_health: Wad
+    headroom_bps: Bps
+    slippage_bps: dict[str, Bps]
+    slippage_bps_default: Bps
+    slippage_bps_per_million: dict[str, Bps] = {}
+    more_signers: tuple[str, ...] = ()
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """All signers, first choice first."""
+        return (self.signer, *self.more_signers)
+
+
+StrategySpec = PartialLiquidationSpec | PreLiquidationSpec
+"""The parameters of a strategy; the tag says of which."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The policy gate's limits; base amounts are USD, 1e-8.
 
@@ -128,7 +155,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     chains: tuple[ChainSpec, ...]
     venues: tuple[VenueSpec, ...]
     signers: tuple[SignerSpec, ...]
-    strategies: tuple[PartialLiquidationSpec, ...]
+    strategies: tuple[StrategySpec, ...]
     limits: Limits
 
 

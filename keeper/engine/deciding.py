@@ -13,7 +13,7 @@ from keeper.core.decisions import AnyDecision, Intent, IntentAdmitted, Proposal,
 from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address, Hash32
-from keeper.core.runconfig import PartialLiquidationSpec, SignerSpec
+from keeper.core.runconfig import SignerSpec, StrategySpec
 from keeper.core.units import Wad
 from keeper.core.venue import AccountMargin, Ledger
 from keeper.engine.admission import approval_intent, liquidation_intent
@@ -47,11 +47,11 @@ class Head:
             decisions += self._allow(spec)
         return decisions + self._consult(strategies)
 
-    def _allow(self, spec: PartialLiquidationSpec) -> list[AnyDecision]:
+    def _allow(self, spec: StrategySpec) -> list[AnyDecision]:
         """Ask for the allowances that the signers' holdings will need."""
         return [decision for signer in self._signers(spec) for decision in self._allow_to(spec, signer)]
 
-    def _allow_to(self, spec: PartialLiquidationSpec, signer: SignerSpec) -> list[AnyDecision]:
+    def _allow_to(self, spec: StrategySpec, signer: SignerSpec) -> list[AnyDecision]:
         wallet = self._wallet(signer)
         if wallet is None:
             return []
@@ -98,7 +98,7 @@ class Head:
             decisions += self._refusals(spec, refused[spec.name])
         return decisions
 
-    def _at_risk(self) -> list[tuple[AccountMargin, PartialLiquidationSpec]]:
+    def _at_risk(self) -> list[tuple[AccountMargin, StrategySpec]]:
         """Return the accounts at risk that have no intent under way, most urgent first, and whose business each is.
 
         An account that is several strategies' business is the first one's in the order of the configuration.
@@ -113,9 +113,7 @@ class Head:
         ]
         return sorted(at_risk, key=lambda offered: _most_urgent_first(offered[0]))
 
-    def _refusals(
-        self, spec: PartialLiquidationSpec, refused: Mapping[Subject, tuple[Proposal, Refusal]]
-    ) -> list[AnyDecision]:
+    def _refusals(self, spec: StrategySpec, refused: Mapping[Subject, tuple[Proposal, Refusal]]) -> list[AnyDecision]:
         """Record what is refused now and was not, or for another reason."""
         plans = [RefusedPlan.of(proposal, refusal.reason) for proposal, refusal in refused.values()]
         new = [self._state.refusals.is_new(plan) for plan in plans]
@@ -172,14 +170,14 @@ class Head:
     def _wallet(self, signer: SignerSpec) -> SignerRead | None:
         return self._state.wallets.get((self._chain.chain_id, signer.name))
 
-    def _signers(self, spec: PartialLiquidationSpec) -> list[SignerSpec]:
+    def _signers(self, spec: StrategySpec) -> list[SignerSpec]:
         return [self._state.signer_spec(name) for name in spec.signers]
 
-    def _venues(self, spec: PartialLiquidationSpec) -> list[Ledger]:
+    def _venues(self, spec: StrategySpec) -> list[Ledger]:
         return [ledger for name, ledger in self._ledgers.items() if name in spec.venues]
 
 
-def _decider(strategies: Mapping[str, Decide], spec: PartialLiquidationSpec) -> Decide:
+def _decider(strategies: Mapping[str, Decide], spec: StrategySpec) -> Decide:
     tag = str(spec.__struct_config__.tag)
     invariant(tag in strategies, f"strategy {spec.name}", f"has no decider for {tag}")
     return strategies[tag]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from keeper.core.decisions import Proposal
 from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address
-from keeper.core.runconfig import ChainSpec, Holding, Limits, PartialLiquidationSpec
+from keeper.core.runconfig import ChainSpec, Holding, Limits
 from keeper.core.units import UINT256_MAX, BaseAmount, Rounding, TokenAmount, mul_div
 from keeper.core.venue import AccountMargin, Ledger, StrategyView, VenueView
 from keeper.engine.book import IntentBook
 from keeper.engine.gas import cost_base, gas_price_wei, native_price_base
 
-Decide = Callable[[StrategyView, Sequence[AccountMargin], PartialLiquidationSpec], Iterable[Proposal]]
-"""A strategy. It is consumed one proposal at a time, so that what it sees includes what was just admitted."""
+Decide = Callable[[StrategyView, Sequence[AccountMargin], Any], Iterable[Proposal]]
+"""A strategy, given the parameters of its own kind.
+
+It is consumed one proposal at a time, so that what it sees includes what was just admitted.
+"""
 
 
 class HeadView:

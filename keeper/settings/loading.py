@@ -24,13 +24,15 @@ from pydantic_settings import EnvSettingsSource
 from keeper.core.errors import ConfigError
 from keeper.settings.credentials import SECRET_REMEDY, credential, raw_keys, secret_in
 from keeper.settings.keys import key_at, names_at, nearest
-from keeper.settings.model import ENV_PREFIX, Settings, VenueSettings
+from keeper.settings.model import ENV_PREFIX, SellingSettings, Settings, VenueSettings
 
 SHOWN_LENGTH_MAX = 60
 """Characters of a wrong value in a message."""
 MISSING = "is missing"
 ISOLATED = frozenset({"morpho_blue"})
 """The protocols of which a venue is one isolated market, folded from logs, its prices read."""
+PRE_LIQUIDATION = "pre_liquidation"
+"""The key of a venue that is such a contract, and the strategy for it."""
 _FILE_SUFFIX = "_FILE"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -216,17 +218,25 @@ def _broken_references(settings: Settings) -> Iterator[_Problem]:
         yield from _reference(("venues", name, "chain"), venue.chain, "chains", settings.chains)
         yield from _unfitting(("venues", name), venue)
     yield from _mixed_bootstraps(settings)
-    strategy = settings.strategies.partial_liquidation
-    if strategy is not None:
-        path = ("strategies", "partial_liquidation")
-        for venue_name in strategy.venues:
-            yield from _reference((*path, "venues"), venue_name, "venues", settings.venues)
-        if (strategy.signer is None) is (not strategy.signers):
-            reason = "give exactly one of signer and signers"
-            yield _Problem((*path, "signer"), None, reason, _how_to_write((*path, "signer")))
-        key = "signers" if strategy.signers else "signer"
-        for signer_name in strategy.all_signers:
-            yield from _reference((*path, key), signer_name, "signers", settings.signers)
+    for name, strategy in settings.strategies.chosen.items():
+        yield from _unfit_strategy(("strategies", name), strategy, settings)
+
+
+def _unfit_strategy(path: tuple[str, ...], strategy: SellingSettings, settings: Settings) -> Iterator[_Problem]:
+    early = path[-1] == PRE_LIQUIDATION
+    for name in strategy.venues:
+        yield from _reference((*path, "venues"), name, "venues", settings.venues)
+        venue = settings.venues.get(name)
+        if venue is not None and early is (venue.pre_liquidation is None):
+            reason = f"venues.{name} names {'no' if early else 'a'} {PRE_LIQUIDATION} contract"
+            remedy = f"name it in venues.{name}" if early else f"put it into strategies.{PRE_LIQUIDATION}.venues"
+            yield _Problem((*path, "venues"), _shown(name), reason, remedy)
+    if (strategy.signer is None) is (not strategy.signers):
+        reason = "give exactly one of signer and signers"
+        yield _Problem((*path, "signer"), None, reason, _how_to_write((*path, "signer")))
+    key = "signers" if strategy.signers else "signer"
+    for signer_name in strategy.all_signers:
+        yield from _reference((*path, key), signer_name, "signers", settings.signers)
 
 
 def _shared_chain_ids(settings: Settings) -> Iterator[_Problem]:
@@ -242,7 +252,7 @@ def _unfitting(path: tuple[str, ...], venue: VenueSettings) -> Iterator[_Problem
     """Yield what a venue's protocol wants and does not have, or has and does not take."""
     isolated = {"market": venue.market, "loan_usd": venue.loan_usd}
     if venue.protocol not in ISOLATED:
-        for key, value in isolated.items():
+        for key, value in {**isolated, PRE_LIQUIDATION: venue.pre_liquidation}.items():
             if value is not None:
                 yield _Problem((*path, key), None, f"is nothing that {venue.protocol} has", "leave it out")
         return

@@ -153,10 +153,16 @@ class VenueSettings(Section):
     loan_usd: Annotated[Decimal | None, PlainValidator(values.exact(8, above=0))] = _key(
         "what one whole of an isolated market's loan token counts as", "USD", "1", None
     )
+    pre_liquidation: Annotated[Address | None, PlainValidator(values.address)] = _key(
+        "the contract that closes debts of an isolated market before they are unsafe (Morpho)",
+        "address",
+        '"0x1111111111111111111111111111111111111111"',
+        None,
+    )
 
 
-class PartialLiquidationSettings(Section):
-    """Parameters of ``strategies/partial_liquidation.py``."""
+class SellingSettings(Section):
+    """What every strategy of slices is told: where it acts, who signs, and what selling costs."""
 
     venues: Annotated[tuple[str, ...], PlainValidator(values.names)] = _key(
         "the venues it acts on", "list of names", '["aave"]'
@@ -164,12 +170,6 @@ class PartialLiquidationSettings(Section):
     signer: str | None = _key("the signer that pays and receives", "name", '"main"', None)
     signers: Annotated[tuple[str, ...], PlainValidator(values.names)] = _key(
         "the same, several: first choice first", "list of names", '["main", "second"]', ()
-    )
-    objective: Literal["target-health", "max-profit"] = _key(
-        "what a slice is sized for", "name", '"target-health"', "target-health"
-    )
-    target_health: Annotated[Decimal, PlainValidator(values.exact(18, above=1))] = _key(
-        "the health a slice restores", "ratio", "1.05", Decimal("1.05")
     )
     slippage_bps: Annotated[dict[str, int], PlainValidator(values.slippages)] = _key(
         "what selling each seized token costs, by its address",
@@ -186,7 +186,6 @@ class PartialLiquidationSettings(Section):
         "{ 0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2 = 5 }",
         {},
     )
-    dust_usd: Usd = _key("a slice never leaves less debt than this", "USD", "50", Decimal(50))
 
     @property
     def all_signers(self) -> tuple[str, ...]:
@@ -194,10 +193,40 @@ class PartialLiquidationSettings(Section):
         return self.signers if self.signer is None else (self.signer,)
 
 
+class PartialLiquidationSettings(SellingSettings):
+    """Parameters of ``strategies/partial_liquidation.py``."""
+
+    objective: Literal["target-health", "max-profit"] = _key(
+        "what a slice is sized for", "name", '"target-health"', "target-health"
+    )
+    target_health: Annotated[Decimal, PlainValidator(values.exact(18, above=1))] = _key(
+        "the health a slice restores", "ratio", "1.05", Decimal("1.05")
+    )
+    dust_usd: Usd = _key("a slice never leaves less debt than this", "USD", "50", Decimal(50))
+
+
+class PreLiquidationSettings(SellingSettings):
+    """Parameters of ``strategies/pre_liquidation.py``."""
+
+    target_health: Annotated[Decimal, PlainValidator(values.exact(18, above=1))] = _key(
+        "the health a slice restores, by the contract's line", "ratio", "1.02", Decimal("1.02")
+    )
+    headroom_bps: Annotated[int, PlainValidator(values.whole(0, 9_999))] = _key(
+        "how much of what the close factor lets is left alone", "bps", "500", 500
+    )
+
+
 class StrategySettings(Section):
     """The strategies that run; none means that the keeper only watches."""
 
     partial_liquidation: PartialLiquidationSettings | None = Field(default=None, description="liquidate in slices")
+    pre_liquidation: PreLiquidationSettings | None = Field(default=None, description="close in slices before that")
+
+    @property
+    def chosen(self) -> dict[str, SellingSettings]:
+        """Return the strategies that run, by name."""
+        both = {"partial_liquidation": self.partial_liquidation, "pre_liquidation": self.pre_liquidation}
+        return {name: strategy for name, strategy in both.items() if strategy is not None}
 
 
 class LimitSettings(Section):

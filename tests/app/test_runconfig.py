@@ -11,9 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.app.runconfig import run_config
+from keeper.core.codec import decoder, encoder
 from keeper.core.errors import ConfigError
 from keeper.core.ids import Address, Hash32
-from keeper.core.runconfig import ChainSpec, IsolatedSpec, RunConfig, SignerSpec, VenueSpec
+from keeper.core.runconfig import (
+    ChainSpec,
+    IsolatedSpec,
+    PartialLiquidationSpec,
+    PreLiquidationSpec,
+    RunConfig,
+    SignerSpec,
+    VenueSpec,
+)
 from keeper.core.units import BaseAmount, Bps, Price, Wad, Wei
 from keeper.settings import LimitSettings, Settings, load_settings
 
@@ -104,6 +113,7 @@ def test_chains_venues_and_signers_are_taken_over(config: RunConfig) -> None:
 def test_strategy_figures_are_exact(config: RunConfig) -> None:
     """Ratios become 1e-18, dollars 1e-8, to the last digit."""
     (strategy,) = config.strategies
+    assert isinstance(strategy, PartialLiquidationSpec)
     assert (strategy.target_health, strategy.dust_base) == (Wad(1_050_000_000_000_000_001), BaseAmount(1))
     assert (strategy.slippage_bps, strategy.slippage_bps_default) == ({TOKEN: Bps(20)}, Bps(30))
     assert (strategy.venues, strategy.signer, strategy.objective) == (("aave",), "main", "max-profit")
@@ -174,3 +184,27 @@ def test_an_isolated_market_is_what_was_written(tmp_path: Path) -> None:
     loaded = load_settings(tmp_path / "keeper.toml", {})
     (venue,) = run_config(loaded, live=False, signers={"main": SIGNER}).venues
     assert venue.isolated == IsolatedSpec(market=Hash32(b"\x5c" * 32), loan_price=Price(5 * 10**7))
+
+
+def test_a_contract_that_closes_early_is_a_venue_with_its_strategy(tmp_path: Path) -> None:
+    """Its address goes with the market, and the strategy's figures are exact."""
+    isolated = f'protocol = "morpho_blue"\nmarket = "0x{"5c" * 32}"\nloan_usd = 0.5\npre_liquidation = "0x{"7e" * 20}"'
+    strategy = '[strategies.pre_liquidation]\nvenues = ["aave"]\nsigners = ["main"]\ntarget_health = 1.03\n'
+    start, end = FILE.index("[strategies.partial_liquidation]"), FILE.index("[limits]")
+    text = FILE[:start] + strategy + FILE[end:]
+    text = text.replace('protocol = "aave_v3"', isolated).replace('prices = "events"', "")
+    (tmp_path / "keeper.toml").write_text(text, encoding="utf-8")
+    loaded = run_config(load_settings(tmp_path / "keeper.toml", {}), live=False, signers={"main": SIGNER})
+    (venue,), (spec,) = loaded.venues, loaded.strategies
+    assert not isinstance(venue.isolated, msgspec.UnsetType)
+    assert venue.isolated.pre_liquidation == Address(b"\x7e" * 20)
+    assert spec == PreLiquidationSpec(
+        name="pre_liquidation",
+        venues=("aave",),
+        signer="main",
+        target_health=Wad(103 * 10**16),
+        headroom_bps=Bps(500),
+        slippage_bps={},
+        slippage_bps_default=Bps(50),
+    )
+    assert decoder(RunConfig).decode(encoder().encode(loaded)) == loaded

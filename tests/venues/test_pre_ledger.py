@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from keeper.core.errors import ConfigError, JournalDamaged, NodeMalformed
 from keeper.core.facts import ContractRead, RawLog
-from keeper.core.ids import Hash32
+from keeper.core.ids import Address, Hash32
 from keeper.core.units import BaseAmount, TokenAmount, Wad
 from keeper.core.venue import Epoch, Health, Ledger, LiquidationSeen, Status
 from keeper.venues import open_ledger
@@ -53,6 +53,20 @@ def test_margin_is_by_the_contracts_line() -> None:
     assert margin.health_wad == Wad(1_600 * WAD // 1_660)
     assert (margin.collateral_base, margin.debt_base) == (BaseAmount(2_000 * 10**8), BaseAmount(1_660 * 10**8))
     assert margin.epoch == Epoch(2, 4)
+
+
+@pytest.mark.parametrize("oracle", [logs.ORACLE, OWN_ORACLE])
+def test_a_breakdown_adds_up_to_the_margin(oracle: Address) -> None:
+    """Weighed by the contract's line and price, its terms are the figures that decide; a stranger has none here."""
+    chain = drifted(oracle=oracle)
+    chain.own_price = logs.PRICE * 11 // 10
+    chain.block()
+    (bucket,) = chain.ledger.breakdown(ALICE).buckets
+    assert chain.ledger.margin(ALICE).health_wad == Wad(bucket.equity * WAD // bucket.requirement)
+    (bucket,) = chain.authorize(ALICE, allowed=False).breakdown(ALICE).buckets
+    assert (bucket.equity, bucket.requirement) == (0, 0)
+    chain.price = None
+    assert chain.block().breakdown(ALICE).buckets == ()
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from keeper.core.errors import ConfigError
 from keeper.core.facts import ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, to_hex
+from keeper.core.margin import MarginBreakdown, MarginKind
 from keeper.core.runconfig import VenueSpec
 from keeper.core.units import BaseAmount, BigInt, TokenAmount, Wad
 from keeper.core.venue import (
@@ -32,6 +34,7 @@ from keeper.core.venue import (
 )
 from keeper.venues.abi import WORD, address_word, approval_call, selector_of
 from keeper.venues.morpho_blue import calls, pre_liquidation
+from keeper.venues.morpho_blue.breakdown import breakdown_of
 from keeper.venues.morpho_blue.codec import (
     PRE_LIQUIDATE,
     SET_AUTHORIZATION,
@@ -40,7 +43,7 @@ from keeper.venues.morpho_blue.codec import (
 )
 from keeper.venues.morpho_blue.ledger import HEALTHY, LIQUIDATABLE, NOTHING, MorphoLedger
 from keeper.venues.morpho_blue.liquidation import Form, Outcome
-from keeper.venues.morpho_blue.market import Market, Unknown
+from keeper.venues.morpho_blue.market import Market, Position, Unknown
 from keeper.venues.morpho_blue.math import ORACLE_PRICE_SCALE
 from keeper.venues.morpho_blue.pre_liquidation import NO_TERMS, Zone, pre_liquidate, standing
 from keeper.venues.morpho_blue.reads import PRICE, figure
@@ -186,6 +189,16 @@ class PreLiquidationLedger(MorphoLedger):
         figure_wad = None if found.health is None else Wad(found.health)
         values = (zone.market.value(found.value), zone.market.value(found.debt))
         return AccountMargin(self.name, account, epoch, health, figure_wad, *values)
+
+    def breakdown(self, account: Address) -> MarginBreakdown:
+        """Return the account's margin term by term, by the contract's line and price."""
+        zone = self.zone()
+        market = zone.market
+        if zone.doubt is not None or market.params is None:
+            return MarginBreakdown(MarginKind.ISOLATED, (), zone.doubt.reason if zone.doubt else "")
+        params = replace(market.params, lltv=zone.terms.pre_lltv)
+        held = self.position(account) if self._is_authorized(account) else Position(0, 0, 0)
+        return breakdown_of(replace(market, params=params, price=zone.price), held)
 
     def _is_authorized(self, account: Address) -> bool:
         return account in self._state.authorized.rows
