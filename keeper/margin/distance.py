@@ -8,7 +8,11 @@ what lies deep below the line is known to be there.
 
 Rows lie in *blocks* by the rarest of their factors, and every block has anchors of its own. That does two things. A
 noisy asset spoils the blocks that hold it and no others. And the work of taking levels anew, which would stand still
-for a whole book, comes a block at a time: blocks begin at different shares of their radius, and drift apart.
+for a whole book, comes a block at a time: blocks take their levels anew at different shares of the radius.
+
+A level that the next few ticks would spoil is not worth taking: in a crash a block is looked at as a whole up to a
+radius that lasts, which costs a tick a bounded product instead of many small selections, and goes back to the inner
+levels when prices calm down.
 
 An account that changes is looked at by itself at every tick, until the block it lives in is taken anew.
 
@@ -17,29 +21,46 @@ The screen may report too much and must never miss: what it reports is decided b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Self, TypeAlias
+from collections.abc import Iterator, Sequence
+from itertools import chain, compress, pairwise
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from keeper.core.errors import invariant
-from keeper.margin.forms import Floats, Form, Places, Rows, compiled, joined
+from keeper.margin import forms
+from keeper.margin.forms import Floats, Form, Places, Rows, compiled
+from keeper.margin.tables import Table, by_width, joined
 
 RADII = (0.15, 0.04, 0.01, 0.003)
 """Distances from the line up to which the levels reach, the outermost first, in logarithms of price."""
-BLOCK_ROWS_MAX = 32_768
-"""Taking a block anew costs one or two milliseconds."""
-EARLIEST_SHARE, LATEST_SHARE = 0.5, 0.999
+BLOCK_ROWS, BLOCK_ROWS_MAX = 8_192, 32_768
+"""Rows of several rare factors share a block until it holds so many; and one that would hold more than the second is
+parted. Taking the largest anew costs less than a millisecond, and every block costs some ten microseconds whatever it
+holds."""
+EARLIEST_SHARE, LATEST_SHARE = 0.6, 0.999
 """Of its radius, at which the first and the last block are taken anew."""
 TOGETHER_SHARE = 0.5
 """Of the innermost radius: blocks that have used as much of it are taken anew with one that has used all, because one
 long vector costs less than several short ones."""
-CHANGED_ROWS_MAX = 1024
-"""Accounts that may wait to be taken into their block."""
+BATCH_ROWS = 8_192
+"""Small blocks are put together up to so many rows and taken anew at once: above that, the copy costs more than the
+calls that it saves."""
+WAITING_ROWS = 8_192
+"""Changed accounts that may wait: looking at them costs a tenth of a millisecond at each tick, and the more of them a
+block takes in at once, the fewer blocks have to."""
+CALMING = 0.65
+"""By how much the speed of a block is taken to fall at each tick, at most."""
+TICKS_AHEAD = 4
+"""A level is used while its radius lasts for so many ticks at a block's speed."""
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, less their whole parts, spread evenly over the interval from 0 to 1, however many there are."""
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 _NOBODY: Places = np.zeros(0, np.int64)
+_TAKEN_IN, _LAID_OVER, _FRESH = range(3)
+"""Where an account's form is: in its block, in the overlay of those that wait, or not compiled yet."""
 
 
 class DistanceIndex:
@@ -48,26 +69,42 @@ class DistanceIndex:
     Args:
         rows: Every row, under ids that differ.
         prices: Of every factor, positive and finite, shape (factors,); the first is that of cash, 1.
+        block_rows: How many rows a block should hold at least, where there are as many of like width.
+        waiting_max: How many changed accounts may wait to be taken into their blocks.
     """
 
-    def __init__(self, rows: Rows, prices: Floats) -> None:
-        outer = [rows.select(each) for each in _by_rarest_factor(rows, len(prices))]
-        self._levels = [list(outer) for _ in RADII[:-1]]
-        self._sunk = [[_NOBODY] * len(outer) for _ in RADII[:-1]]
-        self._inner, self._checked, self._deep = _Zone.empty(), _Zone.empty(), _Zone.empty()
-        self._below = _NOBODY
-        shape = (len(outer), len(prices))
-        self._anchors = np.zeros((len(RADII), *shape))
-        self._ceilings, self._floors = np.full(shape, -np.inf), np.full(shape, np.inf)
-        self._limits = np.outer(RADII, np.linspace(EARLIEST_SHARE, LATEST_SHARE, len(outer))) - RADII[-1]
+    def __init__(
+        self, rows: Rows, prices: Floats, *, block_rows: int = BLOCK_ROWS, waiting_max: int = WAITING_ROWS
+    ) -> None:
+        parts = _parted(rows, len(prices), block_rows)
+        outer = [Table.of(rows.select(places)._replace(ids=places)) for places in parts]
+        count = len(outer)
+        self._block_rows, self._waiting_max = block_rows, waiting_max
+        self._ids = rows.ids.copy()
+        self._slots = dict(zip(rows.ids.tolist(), range(rows.total), strict=True))
+        self._homes = np.zeros(rows.total, np.int64)
+        self._states = np.full(rows.total, _TAKEN_IN, np.int8)
+        self._levels = [list(outer) for _ in range(len(RADII) + 1)]
+        self._sunk = [[_NOBODY] * count for _ in RADII]
+        self._totals = np.array([table.total for table in outer])
+        self._below, self._checked = _NOBODY, compiled([])
+        self._hasty: list[Table] = []
+        self._ceilings, self._floors = np.full((len(prices), count), -np.inf), np.full((len(prices), count), np.inf)
+        shares = EARLIEST_SHARE + (LATEST_SHARE - EARLIEST_SHARE) * (np.arange(count) * GOLDEN % 1)
+        self._limits = np.outer(RADII, shares)
         self._limits[-1] = RADII[-1] * LATEST_SHARE
-        self._home: dict[int, int] = {}
-        self._changed: dict[int, Form | None] = {}
-        self._overlay: tuple[Places, Rows] | None = None
-        for block, part in enumerate(outer):
-            self._home |= dict.fromkeys(part.ids.tolist(), block)
-            self._admit(block, part)
-        self._take(np.ones((len(RADII), len(outer)), np.bool_), np.log(prices), prices)
+        self._waiting: dict[int, dict[int, Form | None]] = {}
+        self._fresh: dict[int, Form | None] = {}
+        self._overlay = compiled([])
+        for block, table in enumerate(outer):
+            self._homes[table.ids] = block
+            self._admit(block, table.factors)
+        logs = _logs(prices)
+        self._anchors = np.broadcast_to(logs[:, None], (len(RADII), len(prices), count)).copy()
+        self._looked = self._last = logs
+        self._speeds, self._depths = np.zeros(count), np.full(count, len(RADII))
+        self._slack = self._limits.min(axis=0)
+        self._take(np.ones((len(RADII), count), np.bool_), logs, prices)
 
     def tick(self, prices: Floats) -> Places:
         """Return the ids of all rows that may be at risk at these prices, in no order.
@@ -81,16 +118,22 @@ class DistanceIndex:
         """
         logs = _logs(prices)
         invariant(logs[0] == 0, "the price of cash", "is not 1")
-        due = self._spread(logs - self._anchors[-1]) >= self._limits[-1]
-        full = len(self._changed) > CHANGED_ROWS_MAX
-        if full or due.any():
-            self._take(self._due(logs, full=full), logs, prices)
+        if self._fresh:
+            self._lay_over()
+        crowded = sum(map(len, self._waiting.values())) > self._waiting_max
+        if crowded or self._hasty or (self._spread((logs - self._looked)[:, None]) >= self._slack).any():
+            self._look(logs, prices, crowded=crowded)
+        self._last = logs
         return self._found(prices)
 
     def update(self, row_id: int, form: Form | None) -> None:
         """Give an account another form, or none: it is not watched any more."""
-        self._changed[row_id] = form
-        self._overlay = None
+        slot = self._slots.get(row_id)
+        if slot is None:
+            slot = self._new_slot(row_id)
+        self._states[slot] = _FRESH
+        self._fresh[slot] = form
+        self._waiting.setdefault(int(self._homes[slot]), {})[slot] = form
 
     def add_factors(self, prices: Floats) -> None:
         """Append factors, which no row holds yet; forms given to :meth:`update` may hold them from now on.
@@ -101,147 +144,169 @@ class DistanceIndex:
         Raises:
             InvariantBroken: a price is not positive and finite.
         """
-        logs = _logs(prices)
-        levels, blocks, _ = self._anchors.shape
-        anchors = np.broadcast_to(logs, (levels, blocks, len(logs)))
-        absent = np.full((blocks, len(logs)), np.inf)
-        self._anchors = np.concatenate([self._anchors, anchors], axis=-1)
-        self._ceilings = np.concatenate([self._ceilings, -absent], axis=-1)
-        self._floors = np.concatenate([self._floors, absent], axis=-1)
+        logs = _logs(prices)[:, None]
+        self._looked, self._last = (np.concatenate([each, logs[:, 0]]) for each in (self._looked, self._last))
+        levels, _, blocks = self._anchors.shape
+        absent = np.full((len(logs), blocks), np.inf)
+        self._anchors = np.concatenate([self._anchors, np.broadcast_to(logs, (levels, *absent.shape))], axis=1)
+        self._ceilings = np.concatenate([self._ceilings, -absent])
+        self._floors = np.concatenate([self._floors, absent])
 
     def nearest(self, prices: Floats, count: int) -> list[tuple[int, float]]:
         """Return ids and distances of the rows that are nearest to their line, those below it first.
 
         Of those that the outermost radius held when its blocks were taken, and of all that changed since.
         """
-        ids, changed = self._waiting()
-        held = joined(self._levels[1])
-        rows = joined([held.select(np.flatnonzero(~np.isin(held.ids, ids))), changed])
+        self._lay_over()
+        held = _compressed(self._levels[1])
+        rows = forms.joined([held.select(np.flatnonzero(self._states[held.ids] == _TAKEN_IN)), self._overlay])
         distances = rows.distances(prices)
         nearest = np.argsort(distances, kind="stable")[:count]
-        return [(int(rows.ids[place]), float(distances[place])) for place in nearest]
+        return [(int(self._ids[rows.ids[place]]), float(distances[place])) for place in nearest]
 
     # A tick.
 
     def _spread(self, moved: Floats) -> Floats:
-        """Return how far apart the factors of each block have moved."""
-        spread: Floats = (moved + self._ceilings).max(axis=-1)
-        spread -= (moved + self._floors).min(axis=-1)
+        """Return how far apart the factors of each block have moved.
+
+        Args:
+            moved: By how much the logarithm of every price has, shape (..., factors, blocks).
+        """
+        spread: Floats = (moved + self._ceilings).max(axis=-2)
+        spread -= (moved + self._floors).min(axis=-2)
         return spread
 
-    def _due(self, logs: Floats, *, full: bool) -> Mask:
-        """Return which levels of which blocks to take anew.
+    def _look(self, logs: Floats, prices: Floats, *, crowded: bool) -> None:
+        """Find what has to be taken anew, and until when nobody need look again.
 
-        The outer limits are short of their radii by the innermost one: so an outer level is good for as long as the
-        innermost around which it was looked at, and ticks between need not look.
+        A spread since a level was taken is at most the one at this look and the one since: so what is left of the least
+        slack of a block's levels bounds how far prices may move from here.
         """
-        spread = self._spread(logs - self._anchors)
-        due: Mask = spread >= self._limits
+        spread = self._spread(logs[:, None] - self._anchors)
+        self._speeds = np.maximum(self._speeds * CALMING, self._spread((logs - self._last)[:, None]))
+        depths = np.maximum((np.array(RADII)[:, None] >= self._speeds * TICKS_AHEAD).sum(axis=0), 1)
+        levels = np.arange(len(RADII))[:, None]
+        due = spread >= self._limits
         due[-1] = spread[-1] >= self._limits[-1] * TOGETHER_SHARE
-        if full:
-            due[0, self._most_changed()] = True
-        return due
+        due |= levels >= self._depths
+        if crowded:
+            due[0, max(self._waiting, key=lambda block: len(self._waiting[block]))] = True
+        due = np.logical_or.accumulate(due, axis=0) & (levels < depths)
+        anew = due.any() or (depths != self._depths).any()
+        self._depths = depths
+        if anew:
+            self._take(due, logs, prices)
+        self._looked = logs
+        self._slack = np.where(levels < depths, self._limits - np.where(due, 0.0, spread), np.inf).min(axis=0)
 
     def _found(self, prices: Floats) -> Places:
-        checked = self._checked.rows
-        found = np.concatenate([self._below, checked.ids[checked.margins(prices) <= 0]])
-        if self._changed:
-            ids, changed = self._waiting()
-            found = found[~np.isin(found, ids)]
-            found = np.concatenate([found, changed.ids[changed.margins(prices) <= 0]])
-        return found
+        checked = self._checked
+        parts = [self._below, checked.ids[checked.margins(prices) <= 0]]
+        parts += [table.ids[table.margins(prices) <= 0] for table in self._hasty]
+        found = np.concatenate(parts)
+        if self._waiting:
+            found = found[self._states[found] == _TAKEN_IN]
+            found = np.concatenate([found, self._overlay.ids[self._overlay.margins(prices) <= 0]])
+        return self._ids[found]
 
     # Taking levels anew.
 
     def _take(self, due: Mask, logs: Floats, prices: Floats) -> None:
         """Take levels anew where they are due, and what lies inside of them."""
-        due = np.logical_or.accumulate(due, axis=0)
-        for block in np.flatnonzero(due[0]).tolist():
-            self._merge(block)
-        last = len(RADII) - 2
-        for level in range(last):
-            for block in np.flatnonzero(due[level]).tolist():
-                self._levels[level + 1][block] = self._within(block, level, prices)
-        if due[last].any():
-            blocks = np.flatnonzero(due[last]).tolist()
-            self._inner = self._inner.replaced(due[last], {each: self._within(each, last, prices) for each in blocks})
-        inner = self._inner.of(due[-1])
-        distances = inner.rows.distances(prices)
-        self._checked = self._checked.of(~due[-1]).joined(inner.select(np.abs(distances) < RADII[-1]))
-        self._deep = self._deep.of(~due[-1]).joined(inner.select(distances <= -RADII[-1]))
-        self._below = np.concatenate([self._deep.rows.ids, *(ids for level in self._sunk for ids in level)])
-        self._anchors[due] = np.broadcast_to(logs, self._anchors.shape)[due]
+        if self._waiting and due[0].any():
+            for block in np.flatnonzero(due[0]).tolist():
+                self._merge(block)
+            self._overlay = self._overlay.select(np.flatnonzero(self._states[self._overlay.ids] != _TAKEN_IN))
+        for level in range(len(RADII)):
+            for batch in self._batches(level, np.flatnonzero(due[level]).tolist()):
+                self._take_within(level, batch, prices)
+        np.copyto(self._anchors, logs[:, None], where=due[:, None, :])
+        innermost = [self._levels[depth][block] for block, depth in enumerate(self._depths.tolist())]
+        self._checked = _compressed(list(compress(innermost, self._depths == len(RADII))))
+        self._hasty = [table for table in compress(innermost, self._depths < len(RADII)) if table.total]
+        used = np.arange(len(RADII))[:, None] < self._depths
+        self._below = np.concatenate([_NOBODY, *compress(chain(*self._sunk), used.ravel())])
 
-    def _within(self, block: int, level: int, prices: Floats) -> Rows:
-        """Return the rows of a level of a block that are near the line, and remember those that are deep below it."""
-        rows = self._levels[level][block]
-        distances = rows.distances(prices)
-        self._sunk[level][block] = rows.ids[distances <= -RADII[level]]
-        return rows.select(np.flatnonzero(np.abs(distances) < RADII[level]))
+    def _batches(self, level: int, blocks: Sequence[int]) -> Iterator[list[int]]:
+        """Part blocks into runs that are alike in width, and not too long."""
+        tables, batch, rows = self._levels[level], list[int](), 0
+        for block in blocks:
+            table = tables[block]
+            if batch and (rows + table.total > BATCH_ROWS or table.width != tables[batch[0]].width):
+                yield batch
+                batch, rows = [], 0
+            batch.append(block)
+            rows += table.total
+        if batch:
+            yield batch
+
+    def _take_within(self, level: int, blocks: Sequence[int], prices: Floats) -> None:
+        """Keep the rows of a level of some blocks that are near the line, and remember those that are deep below it."""
+        tables = [self._levels[level][block] for block in blocks]
+        table = joined(tables)
+        margins, secures = table.sides(prices)
+        sunk = margins <= secures * -np.expm1(RADII[level])
+        near = margins < secures * -np.expm1(-RADII[level])
+        near &= ~sunk
+        places, deep = np.flatnonzero(near), np.flatnonzero(sunk)
+        kept, ids = table.take(places), table.ids.take(deep)
+        ends = np.cumsum([each.total for each in tables])
+        kept_end = deep_end = 0
+        cuts = zip(np.searchsorted(places, ends).tolist(), np.searchsorted(deep, ends).tolist(), strict=True)
+        for block, (kept_cut, deep_cut) in zip(blocks, cuts, strict=True):
+            self._levels[level + 1][block] = kept.part(kept_end, kept_cut)
+            self._sunk[level][block] = ids[deep_end:deep_cut]
+            kept_end, deep_end = kept_cut, deep_cut
 
     # Accounts that change.
 
+    def _lay_over(self) -> None:
+        """Compile the forms that are new, beside those that were new before."""
+        kept = np.flatnonzero(self._states[self._overlay.ids] == _LAID_OVER)
+        fresh = compiled([(slot, form) for slot, form in self._fresh.items() if form is not None])
+        self._overlay = forms.joined([self._overlay.select(kept), fresh])
+        self._states[list(self._fresh)] = _LAID_OVER
+        self._fresh = {}
+
     def _merge(self, block: int) -> None:
-        """Take the changed accounts of a block into it."""
-        here = [each for each in self._changed if self._home_of(each) == block]
-        if not here:
+        """Take the changed accounts of a block into it; those that are too wide for it move to another, and wait."""
+        changed = self._waiting.pop(block, {})
+        if not changed:
             return
-        rows = self._levels[0][block]
-        fresh = compiled([(each, form) for each in here if (form := self._changed.pop(each)) is not None])
-        self._levels[0][block] = joined([rows.select(np.flatnonzero(~np.isin(rows.ids, here))), fresh])
-        self._overlay = None
-        self._admit(block, fresh)
+        table = self._levels[0][block]
+        kept = table.take(np.flatnonzero(self._states[table.ids] == _TAKEN_IN))
+        homes = {slot: self._home_of(form, block) for slot, form in changed.items() if form is not None}
+        for slot, home in homes.items():
+            if home != block:
+                self._homes[slot] = home
+                self._waiting.setdefault(home, {})[slot] = changed.pop(slot)
+        rows = compiled([(slot, form) for slot, form in changed.items() if form is not None])
+        self._levels[0][block] = joined([kept, Table.of(rows, table.width)])
+        self._totals[block] = self._levels[0][block].total
+        self._admit(block, rows.factors)
+        self._states[list(changed)] = _TAKEN_IN
 
-    def _waiting(self) -> tuple[Places, Rows]:
-        """Return the ids of who has changed, and the rows of those that are still watched."""
-        if self._overlay is None:
-            forms = [(each, form) for each, form in self._changed.items() if form is not None]
-            self._overlay = np.array(list(self._changed), np.int64), compiled(forms)
-        return self._overlay
+    def _home_of(self, form: Form, block: int) -> int:
+        """Return the block for an account that lives in this one: a wide row would widen every row of a large block."""
+        width, tables = len(form.terms), self._levels[0]
+        if width <= tables[block].width:
+            return block
+        narrow = np.array([table.width < width for table in tables])
+        return int(np.lexsort((self._totals, narrow & (self._totals > self._block_rows)))[0])
 
-    def _home_of(self, row_id: int) -> int:
-        """Return the block where an account lives; a new one lives in the smallest."""
-        if row_id not in self._home:
-            counts = [part.total for part in self._levels[0]]
-            self._home[row_id] = counts.index(min(counts))
-        return self._home[row_id]
+    def _new_slot(self, row_id: int) -> int:
+        """Return the slot of an account that was never seen; it lives in the smallest block."""
+        slot = len(self._slots)
+        if slot == len(self._ids):
+            more = max(slot // 2, 1024)
+            self._ids, self._homes = np.pad(self._ids, (0, more)), np.pad(self._homes, (0, more))
+            self._states = np.pad(self._states, (0, more))
+        self._slots[row_id], self._ids[slot], self._homes[slot] = slot, row_id, np.argmin(self._totals)
+        return slot
 
-    def _most_changed(self) -> int:
-        return int(np.argmax(np.bincount([self._home_of(each) for each in self._changed])))
-
-    def _admit(self, block: int, rows: Rows) -> None:
-        """Let the factors of these rows count in a block's spread."""
-        self._ceilings[block, rows.factors] = self._floors[block, rows.factors] = 0.0
-
-
-class _Zone(NamedTuple):
-    """Rows of all blocks that lie within one radius, and the block of each."""
-
-    rows: Rows
-    blocks: Places
-
-    @classmethod
-    def empty(cls) -> Self:
-        return cls(compiled([]), _NOBODY)
-
-    def select(self, rows: Mask) -> _Zone:
-        """Return some of the rows."""
-        places = np.flatnonzero(rows)
-        return _Zone(self.rows.select(places), self.blocks[places])
-
-    def of(self, blocks: Mask) -> _Zone:
-        """Return what belongs to some blocks."""
-        return self if blocks.all() else self.select(blocks[self.blocks])
-
-    def joined(self, other: _Zone) -> _Zone:
-        """Return both."""
-        return _Zone(joined([self.rows, other.rows]), np.concatenate([self.blocks, other.blocks]))
-
-    def replaced(self, blocks: Mask, parts: Mapping[int, Rows]) -> _Zone:
-        """Return it with the rows of some blocks replaced by others."""
-        rest = self.of(~blocks)
-        owners = np.repeat(np.array(list(parts), np.int64), [part.total for part in parts.values()])
-        return _Zone(joined([rest.rows, *parts.values()]), np.concatenate([rest.blocks, owners]))
+    def _admit(self, block: int, factors: Places) -> None:
+        """Let these factors count in a block's spread."""
+        self._ceilings[factors, block] = self._floors[factors, block] = 0.0
 
 
 def _logs(prices: Floats) -> Floats:
@@ -251,14 +316,29 @@ def _logs(prices: Floats) -> Floats:
     return logs
 
 
-def _by_rarest_factor(rows: Rows, factor_count: int) -> list[Places]:
-    """Part the places of rows by the rarest factor of each, in blocks of a bounded size."""
+def _compressed(tables: Sequence[Table]) -> Rows:
+    """Return the rows of all tables, compressed."""
+    alike: dict[int, list[Table]] = {}
+    for table in tables:
+        if table.total:
+            alike.setdefault(table.width, []).append(table)
+    return forms.joined([joined(each).rows() for each in alike.values()]) if alike else compiled([])
+
+
+def _parted(rows: Rows, factor_count: int, block_rows: int) -> list[Places]:
+    """Part the places of rows by width and by the rarest factor of each, in blocks of a bounded size."""
     holders = np.bincount(rows.factors, minlength=factor_count)
     rank = np.empty(factor_count, np.int64)
     rank[np.argsort(-holders, kind="stable")] = np.arange(factor_count)
     rarest = np.maximum.reduceat(rank[rows.factors], rows.starts[:-1]) if rows.total else _NOBODY
-    blocks: list[Places] = []
-    for each in range(factor_count):
-        places = np.flatnonzero(rarest == each)
-        blocks += [places[start : start + BLOCK_ROWS_MAX] for start in range(0, len(places), BLOCK_ROWS_MAX)]
-    return blocks or [_NOBODY]
+    kinds = by_width(rows) * factor_count + rarest
+    order = np.argsort(kinds, kind="stable")
+    runs = np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1)
+    blocks = [runs[0]]
+    for before, run in pairwise(runs):
+        alike = kinds[before[0]] // factor_count == kinds[run[0]] // factor_count
+        if alike and len(blocks[-1]) < block_rows:
+            blocks[-1] = np.concatenate([blocks[-1], run])
+        else:
+            blocks.append(run)
+    return [part for each in blocks for part in np.array_split(each, len(each) // BLOCK_ROWS_MAX + 1)]

@@ -10,8 +10,8 @@ import numpy as np
 
 from keeper.margin.forms import Floats, Form, Places
 
-Path = Literal["calm", "crash", "jump", "one asset", "interest"]
-PATHS: tuple[Path, ...] = ("calm", "crash", "jump", "one asset", "interest")
+Path = Literal["calm", "crash", "jump", "one asset", "interest", "late interest", "bursts"]
+PATHS: tuple[Path, ...] = ("calm", "crash", "jump", "one asset", "interest", "late interest", "bursts")
 FACTORS = 7
 """Cash, and six assets."""
 AT_THE_LINE = 1e-11
@@ -55,6 +55,10 @@ def walk(chance: np.random.Generator, prices: Floats, path: Path, ticks: int) ->
                 logs[1 + tick % 2] += chance.normal(0, 0.03)
             case "interest":
                 logs[1:] += np.linspace(0, 1e-5, FACTORS - 1)
+            case "late interest":
+                logs[1:] += np.linspace(0, 0.01, FACTORS - 1) * (tick % 9 == 8)
+            case "bursts":
+                logs[1:] += chance.normal(0, 0.01 if tick // 8 % 2 else 1e-4, FACTORS - 1)
         yield np.exp(logs)
 
 

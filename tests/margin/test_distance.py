@@ -8,35 +8,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.core.errors import InvariantBroken
-from keeper.margin import distance
 from keeper.margin.distance import DistanceIndex
-from keeper.margin.forms import CASH, Form, compiled
+from keeper.margin.forms import CASH, Floats, Form, compiled
 from tests.margin.books import FACTORS, PATHS, Path, agrees, book, first_prices, form, walk
 
 SEEDS = st.integers(0, 2**32 - 1)
+BLOCK_ROWS = st.sampled_from([1, 10, 1000])
 
 
 @settings(max_examples=40)
-@given(SEEDS, st.sampled_from(PATHS))
-def test_nobody_is_missed_and_nobody_made_up(seed: int, path: Path) -> None:
+@given(SEEDS, st.sampled_from(PATHS), BLOCK_ROWS)
+def test_nobody_is_missed_and_nobody_made_up(seed: int, path: Path, block_rows: int) -> None:
     """At every tick of every path the set found is the set that brute force finds."""
     chance = np.random.default_rng(seed)
     prices = first_prices(chance)
     forms = book(chance, prices, 120)
-    index = DistanceIndex(compiled(list(forms.items())), prices)
+    index = DistanceIndex(compiled(list(forms.items())), prices, block_rows=block_rows)
 
     for now in walk(chance, prices, path, 40):
         assert agrees(index.tick(now), forms, now)
 
 
-@settings(max_examples=30)
-@given(SEEDS, st.sampled_from(PATHS))
-def test_changes_are_seen_at_once(seed: int, path: Path) -> None:
-    """Accounts that change, come and go between ticks are found by what they are now."""
+@settings(max_examples=60)
+@given(SEEDS, st.sampled_from(PATHS), BLOCK_ROWS, st.sampled_from([0, 20, 1000]))
+def test_changes_are_seen_at_once(seed: int, path: Path, block_rows: int, waiting_max: int) -> None:
+    """Accounts that change, come and go between ticks are found by what they are now, however many may wait."""
     chance = np.random.default_rng(seed)
     prices = first_prices(chance)
     forms = book(chance, prices, 80)
-    index = DistanceIndex(compiled(list(forms.items())), prices)
+    rows = compiled(list(forms.items()))
+    index = DistanceIndex(rows, prices, block_rows=block_rows, waiting_max=waiting_max)
 
     for now in walk(chance, prices, path, 40):
         for row_id in chance.integers(0, 100, 3).tolist():
@@ -68,28 +69,42 @@ def test_a_book_may_gain_factors(seed: int, path: Path) -> None:
         assert agrees(index.tick(now[:known]), forms, now)
 
 
-def test_many_changes_are_taken_in_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_changes_are_taken_in_bit_by_bit() -> None:
     """When more accounts have changed than may wait, a block takes its own in at each tick, until few wait."""
-    monkeypatch.setattr(distance, "CHANGED_ROWS_MAX", 10)
     chance = np.random.default_rng(1)
     prices = first_prices(chance)
     forms = book(chance, prices, 60)
-    index = DistanceIndex(compiled(list(forms.items())), prices)
+    index = DistanceIndex(compiled(list(forms.items())), prices, block_rows=10, waiting_max=10)
     for row_id in range(30, 90):
         forms[row_id] = form(chance, prices, cash=False)
         index.update(row_id, forms[row_id])
     for _ in range(20):
         assert agrees(index.tick(prices), forms, prices)
 
-    assert len(index._changed) <= 10
+    assert sum(map(len, index._waiting.values())) <= 10
+
+
+def test_a_wide_account_moves_where_it_fits() -> None:
+    """An account that comes to hold more than its large block is wide goes to a wide one, found all the while."""
+    prices = np.ones(FACTORS)
+    pair, many = Form(((1, 1.0), (2, -0.5))), Form((*((each, 1.0) for each in range(1, 5)), (5, -4.5)))
+    forms = {each: pair if each < 20 else many for each in range(25)}
+    index = DistanceIndex(compiled(list(forms.items())), prices, block_rows=4, waiting_max=0)
+    for row_id in (3, 4, 5):
+        forms[row_id] = many
+        index.update(row_id, many)
+    for _ in range(3):
+        assert agrees(index.tick(prices), forms, prices)
+
+    assert [(table.width, table.total) for table in index._levels[0]] == [(2, 17), (5, 8)]
+    assert not index._waiting
 
 
 class Lax(DistanceIndex):
-    """Takes levels anew when prices have moved three times as far as it may."""
+    """Takes prices to have moved half as far apart as they have."""
 
-    def __init__(self, forms: dict[int, Form], prices: np.ndarray) -> None:
-        super().__init__(compiled(list(forms.items())), prices)
-        self._limits *= 3
+    def _spread(self, moved: Floats) -> Floats:
+        return super()._spread(moved) * 0.5
 
 
 def test_a_lax_index_misses() -> None:
@@ -99,7 +114,7 @@ def test_a_lax_index_misses() -> None:
         chance = np.random.default_rng(seed)
         prices = first_prices(chance)
         forms = book(chance, prices, 200)
-        index = Lax(forms, prices)
+        index = Lax(compiled(list(forms.items())), prices)
         for now in walk(chance, prices, "crash", 60):
             missed += not agrees(index.tick(now), forms, now)
 
@@ -110,11 +125,11 @@ def test_a_noisy_asset_leaves_other_blocks_alone() -> None:
     """Blocks that do not hold an asset are not taken anew when it jumps."""
     prices = np.ones(3)
     forms = {1: Form(((CASH, 1.0), (1, -0.5))), 2: Form(((CASH, 1.0), (2, -0.5))), 3: Form(((CASH, 2.0), (1, -0.5)))}
-    index = DistanceIndex(compiled(list(forms.items())), prices)
+    index = DistanceIndex(compiled(list(forms.items())), prices, block_rows=1)
     anchors = index._anchors.copy()
     index.tick(np.array([1.0, 1.0, 1.5]))
 
-    assert [bool((index._anchors[:, block] != anchors[:, block]).any()) for block in range(2)] == [False, True]
+    assert [bool((index._anchors[:, :, block] != anchors[:, :, block]).any()) for block in range(2)] == [False, True]
 
 
 def test_the_nearest_come_first() -> None:
