@@ -15,6 +15,8 @@ from keeper.venues.abi import WORD, address_word, selector_of
 GET_POOL = selector_of("getPool()")
 GET_PRICE_ORACLE = selector_of("getPriceOracle()")
 GET_RESERVES_LIST = selector_of("getReservesList()")
+BASE_UNIT = selector_of("BASE_CURRENCY_UNIT()")
+USD_BASE = 10**8
 
 
 async def examine_aave(name: str, venue: VenueSettings, node: Node, findings: Findings) -> None:
@@ -22,6 +24,7 @@ async def examine_aave(name: str, venue: VenueSettings, node: Node, findings: Fi
     if not await findings.ask(f"venue {name}", _root(name, venue, node)):
         return
     if await findings.ask(f"venue {name} version", _version(name, venue, node)):
+        await findings.ask(f"venue {name} unit", _unit(name, venue, node))
         await findings.ask(f"venue {name} feeds", _feeds(name, venue, node))
 
 
@@ -40,6 +43,16 @@ async def _version(name: str, venue: VenueSettings, node: Node) -> str:
         reason = f"the pool is of revision {revision}, known are {known}: every account would be unknown"
         raise NotHolding(f"venue {name}", reason, "upgrade margin-keeper")
     return f"pool revision {revision}, rules of {RULES[revision].version}"
+
+
+async def _unit(name: str, venue: VenueSettings, node: Node) -> str:
+    """Check what the oracle's figures are in: those of all venues are added up against one limit."""
+    oracle = _address(await _view(node, venue.address, GET_PRICE_ORACLE))
+    unit = int.from_bytes(await _view(node, oracle, BASE_UNIT), "big")
+    if unit != USD_BASE:
+        reason = f"the oracle counts in units of {unit}, USD has {USD_BASE}: limits and gas would be weighed wrongly"
+        raise NotHolding(f"venue {name}", reason, "leave this market out: only markets that count in USD are followed")
+    return f"the oracle counts one USD as {unit}"
 
 
 async def _feeds(name: str, venue: VenueSettings, node: Node) -> str:

@@ -14,11 +14,12 @@ from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import SignerSpec, StrategySpec
-from keeper.core.units import Wad
+from keeper.core.units import Wad, Wei
 from keeper.core.venue import AccountMargin, Ledger
 from keeper.engine.admission import approval_intent, liquidation_intent
 from keeper.engine.book import IntentBook
 from keeper.engine.gas import gas_price_wei, native_price_base
+from keeper.engine.gas_budget import reserved_wei
 from keeper.engine.intents import WITHOUT_EFFECT, Subject
 from keeper.engine.policy import Case, Refusal, in_flight_max, refuse
 from keeper.engine.refusals import RefusedPlan
@@ -147,6 +148,7 @@ class Head:
                 head=self._header,
                 gas_price=gas_price_wei(self._header, self._wallet(signer)),
                 native_base=self._native_base,
+                gas_elsewhere=self._gas_elsewhere(signer),
                 clock=state.clock,
                 book=state.intents,
             )
@@ -154,6 +156,15 @@ class Head:
         if refusal is None:
             state.intents.admit(intent, state.clock.elapsed_ms)
         return refusal
+
+    def _gas_elsewhere(self, signer: SignerSpec) -> Wei:
+        """Return the most that a signer's unmined intents on other chains may cost, the unsigned at their own price."""
+        state, total = self._state, Wei(0)
+        for number, chain in state.chains.items():
+            if number != self._chain.chain_id and chain.tip is not None:
+                price = gas_price_wei(chain.tip, state.wallets.get((number, signer.name)))
+                total += reserved_wei(state.intents.unmined(number, signer.name), price)
+        return total
 
     def _view(self, signer: SignerSpec) -> HeadView:
         state = self._state

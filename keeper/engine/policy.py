@@ -28,7 +28,8 @@ from keeper.engine.view import free_inventory, holding_of
 class Case(NamedTuple):
     """An intent that would be admitted, and everything the gate weighs it by.
 
-    ``proposal`` is ``None`` for an allowance. ``native_base`` is the value of one native coin.
+    ``proposal`` is ``None`` for an allowance. ``native_base`` is the value of one native coin. ``gas_elsewhere`` is the
+    most that the signer's intents on other chains may still cost.
     """
 
     intent: Intent
@@ -42,6 +43,7 @@ class Case(NamedTuple):
     head: BlockHeader
     gas_price: Wei
     native_base: BaseAmount | None
+    gas_elsewhere: Wei
     clock: EngineClock
     book: IntentBook
 
@@ -163,10 +165,13 @@ def spend_per_hour(case: Case) -> str | None:
 
 
 def gas_budget(case: Case) -> str | None:
-    """A signer's gas of an hour, with the most that is in flight, must stay within the operator's budget."""
+    """A signer's gas of an hour, with the most that is in flight, must stay within the operator's budget.
+
+    It is one budget for all chains: a coin counts as a coin, whatever each is worth.
+    """
     unmined = case.book.unmined(case.intent.chain_id, case.signer.name)
     spent = case.book.gas.spent(case.signer.name, case.clock.elapsed_ms)
-    total = spent + reserved_wei(unmined, case.gas_price) + case.gas_price * case.intent.gas
+    total = spent + case.gas_elsewhere + reserved_wei(unmined, case.gas_price) + case.gas_price * case.intent.gas
     if total > case.limits.gas_wei_per_hour_max:
         return f"{total} wei is above {case.limits.gas_wei_per_hour_max}"
     return None

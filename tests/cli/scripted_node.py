@@ -46,6 +46,7 @@ class ScriptedNode:
             selector_of("getReservesList()"): "0x" + f"{32:064x}" + f"{1:064x}" + _word(ASSET)[2:],
             POOL_REVISION: hex_word(1),
             ASSET_PRICE: hex_word(2000 * 10**8),
+            selector_of("BASE_CURRENCY_UNIT()"): hex_word(10**8),
         }
         self.answers: dict[str, Answer] = {
             "eth_chainId": lambda: hex(CHAIN_ID),

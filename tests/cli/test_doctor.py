@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from keeper.cli import doctor_host
 from keeper.cli.doctor import examine
+from keeper.cli.doctor_aave import BASE_UNIT
 from keeper.cli.findings import Finding, Findings
 from keeper.execution.keys import import_keystore
 from keeper.settings import load_settings
@@ -126,6 +127,7 @@ async def test_all_is_well(patient: Patient) -> None:
         "local URL getLogs",
         "venue aave",
         "venue aave version",
+        "venue aave unit",
         "venue aave feeds",
         "local gas",
         "signer main on local",
@@ -178,6 +180,15 @@ async def test_an_unknown_version_does_not_hold(patient: Patient) -> None:
         "venue aave version",
         True,
     )
+
+
+async def test_a_market_that_does_not_count_in_usd_does_not_hold(patient: Patient) -> None:
+    """Limits add up the figures of all venues, where ether for a unit would make a fortune of a crumb."""
+    patient.node.views[BASE_UNIT] = hex_word(10**18)
+    code, [finding] = await patient.failing()
+
+    assert (code, finding.check) == (1, "venue aave unit")
+    assert "units of 1000000000000000000" in finding.detail
 
 
 async def test_a_silent_feed_does_not_hold(patient: Patient) -> None:
@@ -363,7 +374,7 @@ async def test_the_command_has_one_document(patient: Patient) -> None:
     code, out, _ = await patient.doctor("--json")
     document = json.loads(out)
 
-    assert (code, document["ok"], len(document["checks"])) == (0, True, 14)
+    assert (code, document["ok"], len(document["checks"])) == (0, True, 15)
 
 
 @pytest.mark.slow
