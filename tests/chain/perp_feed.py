@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from keeper.core.ids import parse_address
+from keeper.core.venue import LiquidationSeen
 from keeper.lab.localchain.perp import SETTLEMENT_DECIMALS, PerpExchange
 from keeper.lab.localchain.rpc import LabRpc
 from keeper.venues.aave_v3.ledger import AaveLedger
@@ -37,9 +38,9 @@ class PerpFeed:
         self._feed.ledger = cast("AaveLedger", ledger)
 
     @property
-    def seen(self) -> list[PositionLiquidated]:
+    def seen(self) -> list[PositionLiquidated | LiquidationSeen]:
         """The liquidations that went by."""
-        return cast("list[PositionLiquidated]", self._feed.seen)
+        return cast("list[PositionLiquidated | LiquidationSeen]", self._feed.seen)
 
     async def up_to(self, number: int) -> None:
         """Feed every block up to and including ``number``."""

@@ -27,6 +27,7 @@ from keeper.lab.localchain.transactions import (
     submit,
 )
 from keeper.venues.abi import topic_of
+from keeper.venues.perp_v2.events import PositionLiquidated
 from keeper.venues.perp_v2.ledger import PerpLedger
 from keeper.venues.perp_v2.liquidation import Foretold, Refused
 from keeper.venues.perp_v2.margin import MAKER, Figures
@@ -99,16 +100,14 @@ def _compare(ledger: PerpLedger, user: str, theirs: PerpAccount, where: tuple[in
         assert ours.reason == MAKER, (where, user, ours, theirs)
         whole, liquidatable = max(theirs.account_value, 0) // 10**10, margin.health.status is Status.LIQUIDATABLE
         assert (margin.collateral_base, margin.debt_base) == (whole, theirs.requirement // 10**10), (where, user)
-        assert liquidatable is theirs.liquidatable
+        assert liquidatable is (theirs.liquidatable or theirs.seizable), (where, user)
         return "maker"
     if isinstance(ours, Unknown):
         assert margin.health.status is Status.UNKNOWN
         return "reverted"
     told = (*_figures(ours), margin.health.status is Status.LIQUIDATABLE)
-    assert told == (theirs.account_value, theirs.requirement, theirs.free_collateral, theirs.liquidatable), (
-        where,
-        user,
-    )
+    either = theirs.liquidatable or theirs.seizable
+    assert told == (theirs.account_value, theirs.requirement, theirs.free_collateral, either), (where, user)
     return "equal"
 
 
@@ -139,7 +138,7 @@ async def _check(feed: PerpFeed, tried: PerpLiquidation) -> str:
     told = feed.ledger.foretell(
         parse_address(tried.trader), parse_address(tried.base), tried.size, parse_address(tried.liquidator)
     )
-    call = feed.ledger.liquidation_call(parse_address(tried.trader), parse_address(tried.base), tried.size)
+    call = feed.ledger.takeover_call(parse_address(tried.trader), parse_address(tried.base), tried.size)
     arguments = (tried.trader, tried.base, tried.size)
     assert to_hex(call.data) == encode_call("liquidate(address,address,int256)", *arguments)
     seen = len(feed.seen)
@@ -147,8 +146,9 @@ async def _check(feed: PerpFeed, tried: PerpLiquidation) -> str:
     if isinstance(told, Foretold):
         assert tried.receipt.succeeded, (tried, told)
         assert _happened(tried.receipt, tried.trader, tried.liquidator) == _expected(told), (tried, told)
-        assert len(feed.seen) == seen + 1
-        assert (feed.seen[-1].size, feed.seen[-1].penalty) == (told.size, told.penalty)
+        (event,) = feed.seen[seen:]
+        assert isinstance(event, PositionLiquidated)
+        assert (event.size, event.penalty) == (told.size, told.penalty)
         return "executed"
     assert isinstance(told, Refused), (tried, told)
     assert tried.reason == told.error, (tried, told)

@@ -126,14 +126,16 @@ def perp_accounts(draw: st.DrawFn) -> tuple[Now, Account]:
     signed = st.integers(-(10**24), 10**24)
     config = Config(im=100_000, mm=62_500, penalty=25_000, funding_max=100_000, twap=900, mark_twap=1_800, premium=900)
     markets = {base: MarketNow(draw(st.integers(1, 10**23)), draw(signed) * Q96 // 10**18) for base in MARKETS}
-    collateral = CollateralNow(draw(st.integers(0, 10**6)), draw(st.integers(0, 20)), draw(st.integers(1, 10**12)), 8)
+    collateral = CollateralNow(
+        draw(st.integers(0, 10**6)), 0, draw(st.integers(0, 20)), draw(st.integers(1, 10**12)), 8
+    )
     positions = {
         base: PerpPosition(BigInt(draw(signed)), BigInt(draw(signed)), BigInt(0))
         for base in draw(st.sets(st.sampled_from(MARKETS)))
     }
     held = {TOKEN: draw(amounts)} if draw(st.booleans()) else {}
     account = Account(positions, draw(st.integers(-(10**12), 10**12)), held, draw(signed))
-    return Now(config, markets, {TOKEN: collateral}, PerpUnknown("not asked")), account
+    return Now(config, PerpUnknown("not asked"), markets, {TOKEN: collateral}, PerpUnknown("not asked")), account
 
 
 @given(perp_accounts())

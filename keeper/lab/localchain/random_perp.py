@@ -68,11 +68,13 @@ class PerpAccount:
         account_value: ``ClearingHouse.getAccountValue``, 1e-18.
         requirement: ``AccountBalance.getMarginRequirementForLiquidation``, 1e-18.
         free_collateral: ``Vault.getFreeCollateral``, base units of the settlement token.
+        seizable: ``Vault.isLiquidatable``: whether collateral may be sold for debt.
     """
 
     account_value: int | None
     requirement: int | None
     free_collateral: int | None
+    seizable: bool | None
 
     @property
     def liquidatable(self) -> bool | None:
@@ -148,8 +150,8 @@ class RandomPerp:
         ]
         await submit(self._rpc, deposits)
         for market in self._exchange.markets:
-            first = self._open(self._arbitrageur, market, False, WAD)[1]
-            await submit(self._rpc, [self._add_liquidity(self._maker, market, 10_000_000)[1], first])
+            first = self.open_position(self._arbitrageur, market, False, WAD)[1]
+            await submit(self._rpc, [self.add_liquidity(self._maker, market, 10_000_000)[1], first])
         head = await self._rpc.call("eth_getBlockByNumber", "latest", False, answer=Head)
         self._timestamp = int(head.timestamp, 16) + YOUNG_SECONDS
 
@@ -174,7 +176,7 @@ class RandomPerp:
         """
         self._timestamp += self._chance.choice((1, 2, 5, 12, 60, 300, 900))
         drawn = [*self._feeds(), *await self._trades()]
-        receipts = await self._mine([call for _, call in drawn])
+        receipts = await self.mine([call for _, call in drawn])
         head = await self._rpc.call("eth_getBlockByNumber", "latest", False, answer=Head)
         number = int(head.number, 16)
         self._accounts = await self.accounts(number)
@@ -188,12 +190,18 @@ class RandomPerp:
             (self._exchange.clearing_house, "getAccountValue(address)", "int256"),
             (self._exchange.account_balance, "getMarginRequirementForLiquidation(address)", "int256"),
             (self._exchange.vault, "getFreeCollateral(address)", "uint256"),
+            (self._exchange.vault, "isLiquidatable(address)", "bool"),
         )
+        count = len(views)
         requests = [read_request(to, encode_call(name, one), block) for one in everyone for to, name, _ in views]
         answers = await self._rpc.outcomes(requests, answer=str)
         types = [kind for _ in everyone for _, _, kind in views]
         words = [_word(kind, answer) for kind, answer in zip(types, answers, strict=True)]
-        return {one: PerpAccount(*words[3 * place : 3 * place + 3]) for place, one in enumerate(everyone)}
+        told: dict[str, PerpAccount] = {}
+        for one, start in zip(everyone, range(0, len(words), count), strict=True):
+            value, requirement, free, seizable = words[start : start + count]
+            told[one] = PerpAccount(value, requirement, free, None if seizable is None else bool(seizable))
+        return told
 
     async def liquidate(self) -> PerpLiquidation | None:
         """Try one liquidation in a block that has the time of the block before; ``None`` when nobody is a target."""
@@ -207,7 +215,7 @@ class RandomPerp:
         asked = self._chance.choice((0, size, size // 3, size * 2, -size if self._chance.random() < POOR_SHARE else 0))
         liquidator = self._poor if self._chance.random() < POOR_SHARE else self._rich
         data = encode_call("liquidate(address,address,int256)", trader, market.base, asked)
-        (receipt,) = await self._mine([Call(liquidator, self._exchange.clearing_house, data, TRADE_GAS)])
+        (receipt,) = await self.mine([Call(liquidator, self._exchange.clearing_house, data, TRADE_GAS)])
         reason = "" if receipt.succeeded else await revert_reason(self._rpc, receipt.transaction_hash)
         return PerpLiquidation(
             trader=trader,
@@ -219,7 +227,8 @@ class RandomPerp:
             reason=reason,
         )
 
-    async def _mine(self, calls: Sequence[Call]) -> list[Receipt]:
+    async def mine(self, calls: Sequence[Call]) -> list[Receipt]:
+        """Make a block of these transactions, at the time of the block before."""
         await send(self._rpc, calls)
         await self._rpc.call("evm_setNextBlockTimestamp", self._timestamp, answer=object)
         await self._rpc.call("evm_mine", answer=str)
@@ -255,7 +264,7 @@ class RandomPerp:
         chance, exchange = self._chance, self._exchange
         market, sort = chance.choice(exchange.markets), chance.random()
         if sort < 0.55:  # noqa: PLR2004 - one of five shares
-            return self._open(actor, market, chance.random() < 0.5, int(chance.uniform(200, 16_000) * WAD))  # noqa: PLR2004 - either way
+            return self.open_position(actor, market, chance.random() < 0.5, int(chance.uniform(200, 16_000) * WAD))  # noqa: PLR2004 - either way
         if sort < 0.7:  # noqa: PLR2004 - as above
             arguments = (market.base, 0, 0, UINT256_MAX, ZERO_WORD)
             return "close", Call(actor, exchange.clearing_house, encode_call(CLOSE, arguments), TRADE_GAS)
@@ -275,7 +284,7 @@ class RandomPerp:
     def _deposit(self, owner: str, token: str, amount: int) -> Call:
         return Call(owner, self._exchange.vault, encode_call("deposit(address,uint256)", token, amount))
 
-    def _open(self, actor: str, market: PerpMarket, is_short: bool, quote: int, limit: int = 0) -> Drawn:  # noqa: FBT001 - the contract's own argument
+    def open_position(self, actor: str, market: PerpMarket, is_short: bool, quote: int, limit: int = 0) -> Drawn:  # noqa: FBT001 - the contract's own argument
         """Trade for so much quote, 1e-18, in either direction."""
         arguments = (market.base, is_short, not is_short, quote, 0 if not is_short else UINT256_MAX, UINT256_MAX)
         data = encode_call(OPEN, (*arguments, limit, ZERO_WORD))
@@ -287,13 +296,13 @@ class RandomPerp:
         (answer,) = await self._rpc.batch([read_request(market.pool, encode_call("slot0()"))], answer=str)
         now = int(answer[2:66], 16)
         quote = int(self._chance.uniform(50_000, 400_000) * WAD)
-        return self._open(self._arbitrageur, market, now > wanted, quote, wanted if now != wanted else 0)
+        return self.open_position(self._arbitrageur, market, now > wanted, quote, wanted if now != wanted else 0)
 
     async def _visit(self, market: PerpMarket) -> Drawn:
         """Let the visiting maker add liquidity, or take all of it away again."""
         ticks = self._visiting.pop(market.base, None)
         if ticks is None:
-            kind, call, self._visiting[market.base] = self._add_liquidity(self._visitor, market, 300_000)
+            kind, call, self._visiting[market.base] = self.add_liquidity(self._visitor, market, 300_000)
             return kind, call
         request = read_request(
             self._exchange.order_book,
@@ -306,7 +315,7 @@ class RandomPerp:
             self._visitor, self._exchange.clearing_house, encode_call(REMOVE_LIQUIDITY, arguments), TRADE_GAS
         )
 
-    def _add_liquidity(self, maker: str, market: PerpMarket, usd: int) -> tuple[str, Call, tuple[int, int]]:
+    def add_liquidity(self, maker: str, market: PerpMarket, usd: int) -> tuple[str, Call, tuple[int, int]]:
         """Offer so much on both sides of the price, from half of it to twice of it."""
         price = self._prices[market.base]
         middle = math.log(price / 10**8) / math.log(1.0001)

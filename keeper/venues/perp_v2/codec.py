@@ -16,13 +16,17 @@ from keeper.venues.perp_v2.events import (
     BadDebtSettled,
     Change,
     CollateralAdded,
+    CollateralFeedChanged,
     CollateralLiquidated,
     CollateralRatioChanged,
     ConfigChanged,
+    DebtThresholdGiven,
     Deposited,
+    DiscountRatioChanged,
     FundingSettled,
     FundingUpdated,
     LiquidityChanged,
+    PauseChanged,
     PnlRealized,
     PoolAdded,
     PositionChanged,
@@ -30,11 +34,14 @@ from keeper.venues.perp_v2.events import (
     PositionLiquidated,
     StatusUpdated,
     Swapped,
+    TermsChanged,
     Withdrawn,
 )
-from keeper.venues.perp_v2.math import TICK_MAX
+from keeper.venues.perp_v2.math import RATIO, TICK_MAX
 
 RATIO_LIMIT = 1 << 24
+SHARE_LIMIT = RATIO + 1
+AMOUNT_LIMIT = 1 << 256
 SECONDS_LIMIT = 1 << 32
 STATUS_LIMIT = 3
 
@@ -153,7 +160,7 @@ def _withdrawn(log: RawLog) -> Withdrawn:
 
 def _collateral_liquidated(log: RawLog) -> CollateralLiquidated:
     collateral, repaid, fee, _ = (_unsigned(word) for word in _words(log, 4, 4))
-    return CollateralLiquidated(_topic(log, 1), _topic(log, 2), collateral, repaid, fee)
+    return CollateralLiquidated(_topic(log, 1), _topic(log, 2), _topic(log, 3), collateral, repaid, fee)
 
 
 def _bad_debt_settled(log: RawLog) -> BadDebtSettled:
@@ -163,12 +170,46 @@ def _bad_debt_settled(log: RawLog) -> BadDebtSettled:
 
 def _collateral_added(log: RawLog) -> CollateralAdded:
     words = _words(log, 2, 4)
-    return CollateralAdded(_topic(log, 1), _small(log, words[1], RATIO_LIMIT))
+    ratio, discount = (_small(log, each, SHARE_LIMIT) for each in words[1:3])
+    return CollateralAdded(_topic(log, 1), ratio, discount)
 
 
 def _collateral_ratio_changed(log: RawLog) -> CollateralRatioChanged:
     (ratio,) = _words(log, 2, 1)
     return CollateralRatioChanged(_topic(log, 1), _small(log, ratio, RATIO_LIMIT))
+
+
+def _discount_ratio_changed(log: RawLog) -> DiscountRatioChanged:
+    (discount,) = _words(log, 2, 1)
+    return DiscountRatioChanged(_topic(log, 1), _small(log, discount, SHARE_LIMIT))
+
+
+def _collateral_feed_changed(log: RawLog) -> CollateralFeedChanged:
+    _words(log, 2, 1)
+    return CollateralFeedChanged(_topic(log, 1))
+
+
+def _debt_threshold_given(log: RawLog) -> DebtThresholdGiven:
+    trader, amount = _words(log, 1, 2)
+    return DebtThresholdGiven(Address(trader[12:]), _unsigned(amount))
+
+
+def _pause_changed(*, paused: bool) -> Decoder:
+    def decode_pause(log: RawLog) -> PauseChanged:
+        _words(log, 1, 1)
+        return PauseChanged(paused)
+
+    return decode_pause
+
+
+def _agreed(name: str, limit: int) -> Decoder:
+    """Return the decoder of an event that states one figure of the terms of a sale."""
+
+    def decode_figure(log: RawLog) -> TermsChanged:
+        (value,) = _words(log, 1, 1)
+        return TermsChanged(name, _small(log, value, limit))
+
+    return decode_figure
 
 
 def _configured(name: str, limit: int) -> Decoder:
@@ -198,6 +239,17 @@ EVENTS: dict[str, Decoder] = {
     "BadDebtSettled(address,uint256)": _bad_debt_settled,
     "CollateralAdded(address,address,uint24,uint24,uint256)": _collateral_added,
     "CollateralRatioChanged(address,uint24)": _collateral_ratio_changed,
+    "DiscountRatioChanged(address,uint24)": _discount_ratio_changed,
+    "PriceFeedChanged(address,address)": _collateral_feed_changed,
+    "MmRatioBufferChanged(uint24)": _agreed("buffer", RATIO_LIMIT),
+    "DebtNonSettlementTokenValueRatioChanged(uint24)": _agreed("debt_ratio", SHARE_LIMIT),
+    "LiquidationRatioChanged(uint24)": _agreed("sold", SHARE_LIMIT),
+    "CLInsuranceFundFeeRatioChanged(uint24)": _agreed("fee", SHARE_LIMIT),
+    "DebtThresholdChanged(uint256)": _agreed("threshold", AMOUNT_LIMIT),
+    "CollateralValueDustChanged(uint256)": _agreed("dust", AMOUNT_LIMIT),
+    "WhitelistedDebtThresholdChanged(address,uint256)": _debt_threshold_given,
+    "Paused(address)": _pause_changed(paused=True),
+    "Unpaused(address)": _pause_changed(paused=False),
     "LiquidationPenaltyRatioChanged(uint24)": _configured("penalty", RATIO_LIMIT),
     "MaxFundingRateChanged(uint24)": _configured("funding_max", RATIO_LIMIT),
     "TwapIntervalChanged(uint256)": _configured("twap", SECONDS_LIMIT),

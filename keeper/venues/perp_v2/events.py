@@ -104,6 +104,7 @@ class CollateralLiquidated(msgspec.Struct, frozen=True, gc=False):
 
     trader: Address
     token: Address
+    liquidator: Address
     collateral: int
     repaid: int
     fee: int
@@ -117,10 +118,11 @@ class BadDebtSettled(msgspec.Struct, frozen=True, gc=False):
 
 
 class CollateralAdded(msgspec.Struct, frozen=True, gc=False):
-    """A token is accepted as collateral at this ratio, 1e-6."""
+    """A token is accepted as collateral at this ratio, and sold at this discount, 1e-6."""
 
     token: Address
     ratio: int
+    discount: int
 
 
 class CollateralRatioChanged(msgspec.Struct, frozen=True, gc=False):
@@ -128,6 +130,39 @@ class CollateralRatioChanged(msgspec.Struct, frozen=True, gc=False):
 
     token: Address
     ratio: int
+
+
+class DiscountRatioChanged(msgspec.Struct, frozen=True, gc=False):
+    """A collateral is sold at another discount, 1e-6."""
+
+    token: Address
+    discount: int
+
+
+class CollateralFeedChanged(msgspec.Struct, frozen=True, gc=False):
+    """A collateral is priced by another feed."""
+
+    token: Address
+
+
+class TermsChanged(msgspec.Struct, frozen=True, gc=False):
+    """One figure of the terms of a sale has another value; ``name`` is that of the field here."""
+
+    name: str
+    value: int
+
+
+class DebtThresholdGiven(msgspec.Struct, frozen=True, gc=False):
+    """A trader may have a debt of its own measure, base units of the settlement token; zero for everyone's."""
+
+    trader: Address
+    amount: int
+
+
+class PauseChanged(msgspec.Struct, frozen=True, gc=False):
+    """A contract refuses everything from now on, or no longer does."""
+
+    paused: bool
 
 
 class ConfigChanged(msgspec.Struct, frozen=True, gc=False):
@@ -154,5 +189,10 @@ Change = (
     | BadDebtSettled
     | CollateralAdded
     | CollateralRatioChanged
+    | DiscountRatioChanged
+    | CollateralFeedChanged
+    | TermsChanged
+    | DebtThresholdGiven
+    | PauseChanged
     | ConfigChanged
 )

@@ -21,19 +21,24 @@ from keeper.venues.perp_v2.events import (
     BadDebtSettled,
     Change,
     CollateralAdded,
+    CollateralFeedChanged,
     CollateralLiquidated,
     CollateralRatioChanged,
     ConfigChanged,
+    DebtThresholdGiven,
     Deposited,
+    DiscountRatioChanged,
     FundingSettled,
     FundingUpdated,
     LiquidityChanged,
+    PauseChanged,
     PnlRealized,
     PoolAdded,
     PositionChanged,
     PositionClosed,
     StatusUpdated,
     Swapped,
+    TermsChanged,
     Withdrawn,
 )
 from keeper.venues.perp_v2.math import DUST, to_settlement
@@ -42,6 +47,7 @@ from keeper.venues.perp_v2.state import ONLY_ROW, Amount, Collateral, Market, Pe
 KEPT_SECONDS_MIN = 3_600
 UNREAD = "its pool traded before the pool's price was read"
 UNCONFIGURED = "its funding was updated before the configuration was read"
+TERM_AMOUNTS = ("threshold", "dust")
 SETTLED_CLOSED = "a position was settled after the market had closed"
 
 
@@ -68,6 +74,11 @@ class Fold:
             BadDebtSettled: (contracts.vault, self._bad_debt_settled),
             CollateralAdded: (contracts.collateral_manager, self._collateral_added),
             CollateralRatioChanged: (contracts.collateral_manager, self._collateral_ratio_changed),
+            DiscountRatioChanged: (contracts.collateral_manager, self._discount_ratio_changed),
+            CollateralFeedChanged: (contracts.collateral_manager, self._collateral_feed_changed),
+            TermsChanged: (contracts.collateral_manager, self._terms_changed),
+            DebtThresholdGiven: (contracts.collateral_manager, self._debt_threshold_given),
+            PauseChanged: (None, self._pause_changed),
             ConfigChanged: (contracts.config, self._config_changed),
         }
 
@@ -133,12 +144,35 @@ class Fold:
             self._state.config.set(ONLY_ROW, replace(config, **{change.name: change.value}))
 
     def _collateral_added(self, _: RawLog, change: CollateralAdded) -> None:
-        self._state.collaterals.set(change.token, Collateral(change.ratio))
+        self._state.collaterals.set(change.token, Collateral(change.ratio, change.discount))
 
     def _collateral_ratio_changed(self, _: RawLog, change: CollateralRatioChanged) -> None:
-        row = self._state.collaterals.get(change.token)
+        self._set_collateral(change.token, ratio=change.ratio)
+
+    def _discount_ratio_changed(self, _: RawLog, change: DiscountRatioChanged) -> None:
+        self._set_collateral(change.token, discount=change.discount)
+
+    def _collateral_feed_changed(self, _: RawLog, change: CollateralFeedChanged) -> None:
+        self._set_collateral(change.token, price_decimals=None)
+
+    def _set_collateral(self, token: Address, **fields: int | None) -> None:
+        row = self._state.collaterals.get(token)
         if row is not None:
-            self._state.collaterals.set(change.token, replace(row, ratio=change.ratio))
+            self._state.collaterals.set(token, replace(row, **fields))
+
+    def _terms_changed(self, _: RawLog, change: TermsChanged) -> None:
+        terms = self._state.sale
+        if terms is not None:
+            value = BigInt(change.value) if change.name in TERM_AMOUNTS else change.value
+            self._state.terms.set(ONLY_ROW, replace(terms, **{change.name: value}))
+
+    def _debt_threshold_given(self, log: RawLog, change: DebtThresholdGiven) -> None:
+        self._state.thresholds.set(change.trader, Amount(BigInt(change.amount)) if change.amount else None)
+        self._state.mark_epoch(change.trader, log.log_index)
+
+    def _pause_changed(self, log: RawLog, change: PauseChanged) -> None:
+        if log.address in (self._contracts.vault, self._contracts.clearing_house):
+            self._state.paused.set(log.address, 1 if change.paused else None)
 
     # Positions.
 

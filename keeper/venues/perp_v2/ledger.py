@@ -1,8 +1,9 @@
 """The ledger of one Perpetual Protocol v2 deployment: every taker's margin, exact at the block's timestamp.
 
 It is folded, undone and dumped as :class:`keeper.core.venue.Ledger` wants it, and answers what that asks of margins
-and audits. What it cannot answer are ``pairs`` and ``preview``: they speak of a debt repaid for collateral, and here a
-position is taken over. :meth:`PerpLedger.foretell` says that in this protocol's own words.
+and audits. There are two ways to liquidate. Collateral that is sold for debt speaks the words of every venue:
+``pairs``, ``preview``, ``liquidation_call`` (:mod:`keeper.venues.perp_v2.sales`). A position that is taken over has no
+such words: :meth:`PerpLedger.foretell` says that in this protocol's own.
 """
 
 from __future__ import annotations
@@ -13,19 +14,31 @@ from keeper.core.errors import NodeMalformed
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ADDRESS_LENGTH, Address
 from keeper.core.margin import MarginBreakdown, MarginKind
-from keeper.core.units import BaseAmount, Wad
-from keeper.core.venue import AccountMargin, AuditFinding, Call, Epoch, Health, Status
-from keeper.venues.abi import WORD, address_word
+from keeper.core.units import BaseAmount, TokenAmount, Wad
+from keeper.core.venue import (
+    AccountMargin,
+    AuditFinding,
+    Call,
+    Epoch,
+    Health,
+    LiquidationSeen,
+    Pair,
+    Preview,
+    Status,
+)
+from keeper.venues.abi import WORD, address_word, approval_call
 from keeper.venues.perp_v2 import calls, liquidation
 from keeper.venues.perp_v2.breakdown import breakdown_of, told
 from keeper.venues.perp_v2.codec import DECODERS, decode
-from keeper.venues.perp_v2.events import Change, PoolAdded, PositionLiquidated
+from keeper.venues.perp_v2.collateral import PAUSED
+from keeper.venues.perp_v2.events import Change, CollateralLiquidated, PoolAdded, PositionLiquidated
 from keeper.venues.perp_v2.fold import Fold, takers
 from keeper.venues.perp_v2.liquidation import Foretold, Parties, Refused
 from keeper.venues.perp_v2.margin import MAKER, Figures, account_of, figures_of
 from keeper.venues.perp_v2.market import Now, Unknown, now_of
 from keeper.venues.perp_v2.math import WAD, divide, from_settlement
 from keeper.venues.perp_v2.reads import ACCOUNT_VALUE, fold_reads, requests
+from keeper.venues.perp_v2.sales import Sales, seen
 from keeper.venues.perp_v2.state import ONLY_ROW, BlockRow, PerpContracts, State
 
 BASE_DECIMALS = 8
@@ -33,7 +46,10 @@ HAS_ORDERS = "CH_CLWTISO"
 
 
 class PerpLedger:
-    """Takers' accounts of one deployment. ``contracts`` are told: no event names them."""
+    """Takers' accounts of one deployment. ``contracts`` are told: no event names them.
+
+    ``sales`` is what may be sold of their collateral, in this protocol's words.
+    """
 
     protocol = "perp_v2"
     margin_kind = MarginKind.CROSS
@@ -45,7 +61,17 @@ class PerpLedger:
         self._decimals = contracts.settlement_decimals
         self._state = State()
         self._fold = Fold(self._state, contracts)
+        self.sales = Sales(self._state, contracts, self._at_block)
         self._now: Now | Unknown | None = None
+
+    @property
+    def spender(self) -> Address:
+        """The vault, which pulls what is repaid."""
+        return self._contracts.vault
+
+    def tokens(self) -> tuple[Address, ...]:
+        """The settlement token: the only one that anything is repaid in."""
+        return (self._contracts.settlement,)
 
     # What ingestion asks.
 
@@ -102,7 +128,7 @@ class PerpLedger:
         self._state.block.set(ONLY_ROW, BlockRow(header.number, header.timestamp))
         self._now = None
 
-    def apply_log(self, log: RawLog) -> PositionLiquidated | None:
+    def apply_log(self, log: RawLog) -> PositionLiquidated | LiquidationSeen | None:
         """Fold one log; a liquidation is returned.
 
         Raises:
@@ -115,6 +141,8 @@ class PerpLedger:
         if isinstance(change, PositionLiquidated):
             return change if log.address == self._contracts.clearing_house else None
         self._fold.apply(log, change)
+        if isinstance(change, CollateralLiquidated) and log.address == self._contracts.vault:
+            return seen(self.name, self._contracts.settlement, log, change)
         return None
 
     def apply_reads(self, reads: Sequence[ContractRead]) -> None:
@@ -138,8 +166,8 @@ class PerpLedger:
     # Looking.
 
     def accounts(self) -> tuple[Address, ...]:
-        """Everyone with a position, or with liquidity that may become one, sorted."""
-        return tuple(sorted({*takers(self._state), *self._state.providers()}))
+        """Everyone with a position, with liquidity that may become one, or with collateral for a debt, sorted."""
+        return tuple(sorted({*takers(self._state), *self._state.providers(), *self.sales.debtors()}))
 
     def figures(self, account: Address) -> Figures | Unknown:
         """Return the account's figures as the contracts compute them, or why they are not known."""
@@ -153,7 +181,9 @@ class PerpLedger:
         """Return the account's margin at the current block's timestamp.
 
         ``health_wad`` is account value over requirement; ``collateral_base`` and ``debt_base`` are account value
-        (nothing when it is negative) and requirement, 1e-8 of the settlement token.
+        (nothing when it is negative) and requirement, 1e-8 of the settlement token. An account is liquidatable when
+        either way is open: its positions may be taken over (the ratio is below one then, and only then), or its
+        collateral sold, which may be so at any ratio, and without one where there is no position.
         """
         known = self._value_and_requirement(account)
         epoch = Epoch(*self._state.epoch(account))
@@ -161,10 +191,16 @@ class PerpLedger:
             unknown = Health(Status.UNKNOWN, known.reason)
             return AccountMargin(self.name, account, epoch, unknown, None, BaseAmount(0), BaseAmount(0))
         value, need = known
-        health = Health(Status.LIQUIDATABLE if value < need else Status.HEALTHY)
+        health = Health(Status.LIQUIDATABLE) if value < need else self._health_of_sale(account)
         ratio = Wad(divide(value * WAD, need)) if need > 0 else None
         worth, wanted = (BaseAmount(max(each, 0) * 10**BASE_DECIMALS // WAD) for each in (value, need))
         return AccountMargin(self.name, account, epoch, health, ratio, worth, wanted)
+
+    def _health_of_sale(self, account: Address) -> Health:
+        is_open = self.sales.is_open(account)
+        if isinstance(is_open, Unknown):
+            return Health(Status.UNKNOWN, is_open.reason)
+        return Health(Status.LIQUIDATABLE if is_open else Status.HEALTHY)
 
     def breakdown(self, account: Address) -> MarginBreakdown:
         """Return the account's margin term by term, 1e-18 of the settlement token."""
@@ -201,6 +237,8 @@ class PerpLedger:
         ``size`` is signed as the position, 1e-18; 0 asks for the most.
         """
         now, contracts = self._at_block(), self._contracts
+        if contracts.clearing_house in self._state.paused.rows:
+            return Refused(PAUSED)
         if isinstance(now, Unknown):
             return now
         if trader in self._state.providers():
@@ -210,6 +248,18 @@ class PerpLedger:
         if len(known) < len(held):
             return next(each for each in held if isinstance(each, Unknown))
         return liquidation.foretell(now, Parties(*known), base, size, self._decimals)
+
+    def pairs(self, account: Address) -> tuple[Pair, ...]:
+        """Every token of the account that may be sold for its debt now, and the most that is repaid for it."""
+        return self.sales.pairs(account)
+
+    def preview(self, account: Address, debt_asset: Address, collateral_asset: Address, cover: TokenAmount) -> Preview:
+        """Return what a sale of collateral would do at the block's timestamp."""
+        return self.sales.preview(account, debt_asset, collateral_asset, int(cover))
+
+    def value_base(self, token: Address, amount: TokenAmount) -> BaseAmount | None:
+        """Value the settlement token as one dollar, a collateral at the vault's price; ``None`` when it has none."""
+        return self.sales.value_base(token, int(amount))
 
     # Auditing.
 
@@ -235,9 +285,18 @@ class PerpLedger:
 
     # Acting.
 
-    def liquidation_call(self, trader: Address, base: Address, size: int) -> Call:
+    def liquidation_call(self, account: Address, preview: Preview) -> Call:
+        """Return the transaction that executes a preview; it pays the cover, neither more nor less."""
+        token, cover = preview.collateral_asset, int(preview.cover)
+        return calls.sale_call(self._contracts.vault, account, token, cover, in_settlement=True)
+
+    def takeover_call(self, trader: Address, base: Address, size: int) -> Call:
         """Return the transaction that takes over a size of a position; 0 for the most."""
-        return calls.liquidation_call(self._contracts.clearing_house, trader, base, size)
+        return calls.takeover_call(self._contracts.clearing_house, trader, base, size)
+
+    def approval_call(self, token: Address, amount: TokenAmount) -> Call:
+        """Return the transaction that lets the vault take a token from the signer."""
+        return approval_call(token, self.spender, amount)
 
     def revert_name(self, data: bytes) -> str:
         """Return the contract's name for revert data."""

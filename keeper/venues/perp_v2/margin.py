@@ -41,6 +41,8 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
         free_collateral: ``getFreeCollateralByRatio`` at the initial ratio; negative when there is none.
         abs_value: The sum of the positions' absolute values.
         settlement_value: Deposit, owed profit, unsettled funding and unrealized profit together.
+        pledged: What the deposits of other tokens count for.
+        initial: The margin required of what is owed to the markets, at the initial ratio.
     """
 
     account_value: int
@@ -48,6 +50,8 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     free_collateral: int
     abs_value: int
     settlement_value: int
+    pledged: int
+    initial: int
 
 
 def account_of(state: State, contracts: PerpContracts, account: Address) -> Account | Unknown:
@@ -58,8 +62,7 @@ def account_of(state: State, contracts: PerpContracts, account: Address) -> Acco
             return Unknown(MAKER)
         if (position := state.positions.get(base + account)) is not None:
             positions[base] = position
-    tokens = [Address(token) for token in sorted(state.collaterals.rows)]
-    held = {token: amount for token in tokens if (amount := state.balance(token, account))}
+    held = {token: state.balance(token, account) for token in state.pledged(account)}
     return Account(positions, state.balance(contracts.settlement, account), held, state.owed_to(account))
 
 
@@ -102,9 +105,11 @@ def figures_of(now: Now, account: Account, decimals: int) -> Figures | Unknown:
     deposit = from_settlement(account.settlement, decimals) + account.owed - funding
     whole = deposit + pledged + value + quote
     debt = abs(min(quote, 0) + base_debt)
-    free = min(deposit + pledged, whole) - mul_ratio(debt, now.config.im)
+    initial = mul_ratio(debt, now.config.im)
+    free = min(deposit + pledged, whole) - initial
     requirement = mul_ratio(abs_value, now.config.mm)
-    return Figures(to_settlement(whole, decimals), requirement, free, abs_value, deposit + value + quote)
+    held = deposit + value + quote
+    return Figures(to_settlement(whole, decimals), requirement, free, abs_value, held, pledged, initial)
 
 
 def _pledged(now: Now, account: Account) -> int | Unknown:

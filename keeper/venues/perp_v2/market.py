@@ -10,7 +10,7 @@ import msgspec
 from keeper.core.ids import Address
 from keeper.venues.perp_v2.averages import funding_interval, growth_at, sqrt_twap
 from keeper.venues.perp_v2.math import price_wad
-from keeper.venues.perp_v2.state import ONLY_ROW, Config, Market, ReadRow, State, Ticks, index_key
+from keeper.venues.perp_v2.state import ONLY_ROW, Config, Market, ReadRow, State, Terms, Ticks, index_key
 
 MARKET_PRICE_SECONDS = 15
 NOT_OPEN = "the market is not open"
@@ -31,18 +31,20 @@ class MarketNow(msgspec.Struct, frozen=True, gc=False):
 
 
 class CollateralNow(msgspec.Struct, frozen=True, gc=False):
-    """A collateral at a block: its ratio (1e-6), its decimals, its price and the decimals of that."""
+    """A collateral at a block: ratio and discount (1e-6), its decimals, its price and the decimals of that."""
 
     ratio: int
+    discount: int
     decimals: int
     price: int
     price_decimals: int
 
 
 class Now(msgspec.Struct, frozen=True):
-    """All of it: the configuration, markets by base token, collaterals by token, the insurance fund's wallet."""
+    """All of it: configuration, terms of a sale, markets by base token, collaterals by token, the fund's wallet."""
 
     config: Config
+    terms: Terms | Unknown
     markets: dict[Address, MarketNow]
     collaterals: dict[Address, CollateralNow | Unknown]
     wallet: int | Unknown
@@ -55,7 +57,9 @@ def now_of(state: State) -> Now | Unknown:
         return Unknown("the configuration was not read yet")
     markets = {base: _market(state, config, base, market) for base, market in state.listed()}
     collaterals = {Address(token): _collateral(state, Address(token)) for token in sorted(state.collaterals.rows)}
-    return Now(config, markets, collaterals, _read(state, state.wallet.get(ONLY_ROW), "the insurance fund's balance"))
+    terms = state.sale or Unknown("the terms of a sale were not read yet")
+    wallet = _read(state, state.wallet.get(ONLY_ROW), "the insurance fund's balance")
+    return Now(config, terms, markets, collaterals, wallet)
 
 
 def _read(state: State, row: ReadRow | None, thing: str) -> int | Unknown:
@@ -109,4 +113,8 @@ def _collateral(state: State, token: Address) -> CollateralNow | Unknown:
     price = _read(state, state.prices.get(token), "the collateral's price")
     if row.decimals is None or row.price_decimals is None:
         return Unknown(f"the collateral's decimals {NOT_READ}")
-    return price if isinstance(price, Unknown) else CollateralNow(row.ratio, row.decimals, price, row.price_decimals)
+    return (
+        price
+        if isinstance(price, Unknown)
+        else CollateralNow(row.ratio, row.discount, row.decimals, price, row.price_decimals)
+    )

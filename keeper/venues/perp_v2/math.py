@@ -49,6 +49,11 @@ def mul_ratio(value: int, ratio: int) -> int:
     return mul_div(value, ratio, RATIO)
 
 
+def mul_div_up(value: int, factor: int, divisor: int) -> int:
+    """Return ``FullMath.mulDivRoundingUp`` of unsigned integers."""
+    return -(-value * factor // divisor)
+
+
 def to_settlement(value: int, decimals: int) -> int:
     """Return a figure of 1e-18 in settlement tokens, rounded down (a debt away from zero)."""
     unit: int = 10 ** (WAD_DIGITS - decimals)

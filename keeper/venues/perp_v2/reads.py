@@ -1,9 +1,10 @@
 """What events cannot tell, asked by view calls at the end of a block and folded from their answers.
 
 Once: the configuration (its first values and the margin ratios have no event), a new pool's price and tick, the
-decimals of a collateral. At every block: each market's index price over the intervals that are averaged, its mark
-price, each collateral's price, what the insurance fund holds, and value and requirement of everyone who provides
-liquidity: a maker's fees and funding are kept per tick and are in no event.
+decimals of a collateral, the terms on which collateral is sold. At every block: each market's index price over the
+intervals that are averaged, its mark price, each collateral's price, what the insurance fund holds, and of everyone who
+provides liquidity value, requirement, and what may be sold of its collateral: a maker's fees and funding are kept per
+tick and are in no event.
 
 The mark price follows from the rest. It is asked because the contract's own view reverts where an average reaches
 further back than a pool or a feed remembers, and what the contract cannot value is not known to us either.
@@ -22,9 +23,19 @@ from keeper.core.ids import Address
 from keeper.core.units import BigInt
 from keeper.venues.abi import WORD, address_word, selector_of, word
 from keeper.venues.perp_v2.averages import begun
-from keeper.venues.perp_v2.events import Change, CollateralAdded, LiquidityChanged, PoolAdded
-from keeper.venues.perp_v2.math import TICK_MAX
-from keeper.venues.perp_v2.state import ONLY_ROW, Config, MakerRow, PerpContracts, ReadRow, State, index_key
+from keeper.venues.perp_v2.events import Change, CollateralAdded, Deposited, LiquidityChanged, PoolAdded
+from keeper.venues.perp_v2.math import RATIO, TICK_MAX
+from keeper.venues.perp_v2.state import (
+    ONLY_ROW,
+    Config,
+    MakerRow,
+    Most,
+    PerpContracts,
+    ReadRow,
+    State,
+    Terms,
+    index_key,
+)
 
 COLLATERAL_TWAP_SECONDS = 900
 COUNT_LIMIT = 1 << 32
@@ -38,6 +49,15 @@ CONFIG_VIEWS = {
     "funding_max": selector_of("getMaxFundingRate()"),
     "twap": selector_of("getTwapInterval()"),
 }
+TERMS_VIEWS = {
+    "buffer": selector_of("getMmRatioBuffer()"),
+    "debt_ratio": selector_of("getDebtNonSettlementTokenValueRatio()"),
+    "sold": selector_of("getLiquidationRatio()"),
+    "fee": selector_of("getCLInsuranceFundFeeRatio()"),
+    "threshold": selector_of("getDebtThreshold()"),
+    "dust": selector_of("getCollateralValueDust()"),
+}
+TERMS_RATIOS = ("buffer", "debt_ratio", "sold", "fee")
 SLOT0 = selector_of("slot0()")
 SLOT0_WORDS = 7
 INDEX_PRICE = selector_of("getIndexPrice(uint256)")
@@ -47,6 +67,9 @@ PRICE_DECIMALS = selector_of("getPriceFeedDecimals(address)")
 DECIMALS = selector_of("decimals()")
 ACCOUNT_VALUE = selector_of("getAccountValue(address)")
 REQUIREMENT = selector_of("getMarginRequirementForLiquidation(address)")
+SEIZABLE = selector_of("isLiquidatable(address)")
+SETTLEMENT_VALUE = selector_of("getSettlementTokenValue(address)")
+MOST = selector_of("getMaxRepaidSettlementAndLiquidatableCollateral(address,address)")
 BALANCE_OF = selector_of("balanceOf(address)")
 
 
@@ -60,8 +83,11 @@ def requests(state: State, contracts: PerpContracts, changes: Sequence[Change]) 
     for base, pool in sorted(pools.items()):
         needed += _of_market(state, contracts, base, pool)
     makers = set(state.providers()) | {change.maker for change in changes if isinstance(change, LiquidityChanged)}
+    given = {(each.trader, each.token) for each in changes if isinstance(each, Deposited)}
     for maker in sorted(makers):
         needed += _of_maker(contracts, maker)
+        if state.pledged(maker) or any((maker, token) in given for token in tokens):
+            needed += _of_pledges(contracts, maker, sorted(tokens))
     needed.append(ReadRequest(contracts.settlement, BALANCE_OF + address_word(contracts.insurance_fund)))
     return tuple(needed)
 
@@ -74,9 +100,19 @@ def _of_maker(contracts: PerpContracts, maker: Address) -> tuple[ReadRequest, Re
     )
 
 
+def _of_pledges(contracts: PerpContracts, maker: Address, tokens: Sequence[Address]) -> list[ReadRequest]:
+    """Ask whether a maker's collateral may be sold, and how much of each token that is accepted."""
+    word = address_word(maker)
+    most = [ReadRequest(contracts.vault, MOST + word + address_word(token)) for token in tokens]
+    asked = [ReadRequest(contracts.vault, view + word) for view in (SEIZABLE, SETTLEMENT_VALUE)]
+    return [*asked, *most]
+
+
 def _of_config(state: State, contracts: PerpContracts) -> Iterable[ReadRequest]:
     if state.figures is None:
         yield from (ReadRequest(contracts.config, view) for view in (*CONFIG_VIEWS.values(), MARK_CONFIG))
+    if state.sale is None:
+        yield from (ReadRequest(contracts.collateral_manager, view) for view in TERMS_VIEWS.values())
 
 
 def _of_collaterals(state: State, contracts: PerpContracts, tokens: Iterable[Address]) -> Iterable[ReadRequest]:
@@ -105,6 +141,7 @@ def fold_reads(state: State, contracts: PerpContracts, reads: Sequence[ContractR
     """Fold the answers that are about this deployment; the others are ignored."""
     answers = {(read.target, read.calldata): read for read in reads}
     _fold_config(state, contracts, answers)
+    _fold_terms(state, contracts, answers)
     for base, market in state.listed():
         _fold_pool(state, base, answers.get((market.pool, SLOT0)))
         mark = answers.get((contracts.account_balance, MARK_PRICE + address_word(base)))
@@ -136,6 +173,17 @@ def _fold_config(state: State, contracts: PerpContracts, answers: Answers) -> No
         return
     known = {name: figure for name, figure in figures.items() if figure is not None}
     state.config.set(ONLY_ROW, Config(**known, mark_twap=words[0], premium=words[1]))
+
+
+def _fold_terms(state: State, contracts: PerpContracts, answers: Answers) -> None:
+    if state.sale is not None:
+        return
+    figures = {name: _words(answers.get((contracts.collateral_manager, view)), 1) for name, view in TERMS_VIEWS.items()}
+    known = {name: words[0] for name, words in figures.items() if words is not None}
+    if len(known) == len(figures) and all(known[name] <= RATIO for name in TERMS_RATIOS):
+        buffer, debt_ratio, sold, fee = (known[name] for name in TERMS_RATIOS)
+        threshold, dust = BigInt(known["threshold"]), BigInt(known["dust"])
+        state.terms.set(ONLY_ROW, Terms(buffer, debt_ratio, sold, fee, threshold, dust))
 
 
 def _fold_pool(state: State, base: Address, read: ContractRead | None) -> None:
@@ -170,7 +218,25 @@ def _fold_makers(state: State, contracts: PerpContracts, answers: Answers) -> No
         asked = [answers.get((each.target, each.calldata)) for each in _of_maker(contracts, maker)]
         if None not in asked:
             value, requirement = (_signed(each) for each in asked)
-            state.makers.set(maker, MakerRow(value, requirement, state.now.number))
+            row = MakerRow(value, requirement, state.now.number)
+            state.makers.set(maker, _with_pledges(state, contracts, answers, maker, row))
+
+
+def _with_pledges(state: State, contracts: PerpContracts, answers: Answers, maker: Address, row: MakerRow) -> MakerRow:
+    if not state.pledged(maker):
+        return row
+    tokens = [Address(token) for token in sorted(state.collaterals.rows)]
+    asked = [answers.get((each.target, each.calldata)) for each in _of_pledges(contracts, maker, tokens)]
+    verdict, settlement, *most = asked
+    words = _words(verdict, 1)
+    seizable = None if words is None else bool(words[0])
+    each = tuple(zip(tokens, map(_most, most), strict=True))
+    return replace(row, seizable=seizable, settlement=_signed(settlement), most=each)
+
+
+def _most(read: ContractRead | None) -> Most | None:
+    words = _words(read, 2)
+    return None if words is None else Most(BigInt(words[0]), BigInt(words[1]))
 
 
 def _signed(read: ContractRead | None) -> BigInt | None:

@@ -15,7 +15,7 @@ from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
 ONLY_ROW = b"\0"
 INTERVAL_LENGTH = 4
 _EPOCH_SHIFT = 32
-LEDGER_VERSION = "perp_v2/1"
+LEDGER_VERSION = "perp_v2/2"
 """Begins every dump of the state."""
 
 
@@ -51,6 +51,26 @@ class Config(msgspec.Struct, frozen=True, array_like=True):
     twap: int
     mark_twap: int
     premium: int
+
+
+class Terms(msgspec.Struct, frozen=True, array_like=True):
+    """The terms on which collateral is sold for debt: ratios 1e-6, amounts in the settlement token's base units.
+
+    Attributes:
+        buffer: Added to the maintenance ratio.
+        debt_ratio: The share of its collateral's value that an account may owe.
+        sold: The share of a debt that one sale repays at most.
+        fee: The insurance fund's share of what a sale brings.
+        threshold: The debt that an account may have.
+        dust: A debt of at most this is repaid whole.
+    """
+
+    buffer: int
+    debt_ratio: int
+    sold: int
+    fee: int
+    threshold: BigInt
+    dust: BigInt
 
 
 class Market(msgspec.Struct, frozen=True, array_like=True):
@@ -104,9 +124,10 @@ class Amount(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Collateral(msgspec.Struct, frozen=True, array_like=True):
-    """A collateral: ``ratio`` 1e-6; decimals of the token and of its price, ``None`` before they were read."""
+    """A collateral: ``ratio`` and ``discount`` 1e-6; decimals of the token and its price, ``None`` before read."""
 
     ratio: int
+    discount: int
     decimals: int | None = None
     price_decimals: int | None = None
 
@@ -119,12 +140,31 @@ class ReadRow(msgspec.Struct, frozen=True, array_like=True):
     reason: str = ""
 
 
+class Most(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The most that one sale repays, and what it sells for that: base units of the settlement token, of the token."""
+
+    repaid: BigInt
+    collateral: BigInt
+
+
 class MakerRow(msgspec.Struct, frozen=True, array_like=True):
-    """What the contracts' own views say of a maker at block ``at``, 1e-18; ``None`` where one reverted."""
+    """What the contracts' own views say of a maker at block ``at``; ``None`` where one reverted.
+
+    Attributes:
+        value: Account value, 1e-18.
+        requirement: What it has to be, 1e-18.
+        at: The block.
+        seizable: Whether its collateral may be sold; ``False`` without any.
+        settlement: ``getSettlementTokenValue``, base units; negative for a debt.
+        most: The most of each token that is accepted, by token; empty without any of them.
+    """
 
     value: BigInt | None
     requirement: BigInt | None
     at: int
+    seizable: bool | None = False
+    settlement: BigInt | None = None
+    most: tuple[tuple[Address, Most | None], ...] = ()
 
 
 class State:
@@ -135,6 +175,9 @@ class State:
         one, two = ADDRESS_LENGTH, 2 * ADDRESS_LENGTH
         self.block = tables.table("block", 1, StructColumn(BlockRow))
         self.config = tables.table("config", 1, StructColumn(Config))
+        self.terms = tables.table("terms", 1, StructColumn(Terms))
+        self.thresholds = tables.table("thresholds", one, StructColumn(Amount))
+        self.paused = tables.table("paused", one, UnsignedColumn(1))
         self.markets = tables.table("markets", one, StructColumn(Market))
         self.ticks = tables.table("ticks", one, StructColumn(Ticks))
         self.collaterals = tables.table("collaterals", one, StructColumn(Collateral))
@@ -158,6 +201,20 @@ class State:
     def figures(self) -> Config | None:
         """The configuration, ``None`` before it was read."""
         return self.config.get(ONLY_ROW)
+
+    @property
+    def sale(self) -> Terms | None:
+        """The terms on which collateral is sold, ``None`` before they were read."""
+        return self.terms.get(ONLY_ROW)
+
+    def threshold(self, account: Address) -> int | None:
+        """The debt that this account may have, where it is not everyone's."""
+        row = self.thresholds.get(account)
+        return None if row is None else int(row.value)
+
+    def pledged(self, account: Address) -> list[Address]:
+        """The tokens other than the settlement token that an account has deposited, sorted."""
+        return [Address(token) for token in sorted(self.collaterals.rows) if self.balance(Address(token), account)]
 
     def listed(self) -> list[tuple[Address, Market]]:
         """Base tokens and markets, sorted."""
