@@ -13,7 +13,7 @@ from keeper.lab.demo.summary import AccountStory
 WAD = 10**18
 ETHER = 10**18
 USD = 10**8
-COLUMNS = ("account", "health", "slices", "repaid $", "seized $", "profit $", "gas ETH")
+COLUMNS = ("venue", "account", "health", "slices", "repaid $", "seized $", "profit $", "gas ETH")
 WHOLE_DOLLARS_FROM = 1_000
 
 
@@ -32,8 +32,9 @@ def show(result: DemoResult, verified: Verified | None, *, as_json: bool) -> Non
     emit_table(
         COLUMNS,
         [_row(story, result.health_after_wad[story.account]) for story in accounts],
-        right=COLUMNS[1:],
+        right=COLUMNS[2:],
     )
+    emit()
     emit_pairs(list(_figures(result, verified).items()))
 
 
@@ -44,8 +45,8 @@ def show_urls(result: DemoResult) -> None:
 
 def _figures(result: DemoResult, verified: Verified | None) -> dict[str, str]:
     summary = result.summary
-    figures = {
-        "\nbreaches": f"{summary.breaches} in {summary.blocks} blocks",
+    figures = {venue: _told(result, venue) for venue in summary.breaches} | {
+        "blocks": f"{summary.blocks}",
         "below 1 now": f"{len(result.findings)} accounts, of which a liquidation would help {len(result.unhelped)}",
         "reverted": f"{summary.reverted} transactions",
     }
@@ -57,8 +58,19 @@ def _figures(result: DemoResult, verified: Verified | None) -> dict[str, str]:
     return figures
 
 
+def _told(result: DemoResult, venue: str) -> str:
+    """Say what happened at a venue."""
+    stories = [story for story in result.summary.accounts.values() if story.venue == venue]
+    slices = sum(story.slices for story in stories)
+    repaid, profit = (
+        _dollars(sum(getattr(story, name) for story in stories)) for name in ("repaid_base", "profit_base")
+    )
+    return f"{result.summary.breaches[venue]} breaches, {slices} slices of ${repaid}, profit ${profit}"
+
+
 def _row(story: AccountStory, health_after_wad: int) -> list[str]:
     return [
+        story.venue,
         f"{story.account[:6]}…{story.account[-4:]}",
         f"{story.health_min_wad / WAD:.4f} → {health_after_wad / WAD:.4f}",
         str(story.slices),

@@ -15,7 +15,9 @@ from keeper.execution.signer import LocalSigner, Transaction
 CANCEL_GAS = 21_000
 """What an empty transaction costs (Ethereum yellow paper, G_transaction)."""
 GAS_NUMERATOR, GAS_DENOMINATOR = 5, 4
-"""The gas limit is the estimate and a quarter: state may move between the simulation and the block."""
+"""State may move between the simulation and the block, so the gas limit is the estimate and a quarter, and never less
+than what the venue says that such a call costs: a simulation at the head's own timestamp skips what the contract does
+once for each block, as Morpho does when it accrues."""
 
 
 class Attempts:
@@ -47,7 +49,7 @@ class Attempts:
         fees = first_fees(Wei(tip.base_fee_wei), priority, self._call_ceiling(intent))
         if fees is None:
             return None
-        gas_limit = mul_div(gas, GAS_NUMERATOR, GAS_DENOMINATOR, Rounding.CEIL)
+        gas_limit = max(mul_div(gas, GAS_NUMERATOR, GAS_DENOMINATOR, Rounding.CEIL), intent.gas)
         return self._sign(intent, 1, "call", nonce, gas_limit, fees, tip.number)
 
     def replacement(

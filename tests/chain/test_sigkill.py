@@ -13,7 +13,7 @@ from keeper.core.codec import Record
 from keeper.core.decisions import IntentAdmitted, LiquidationObserved
 from keeper.core.facts import AttemptPrepared
 from keeper.core.ids import Hash32, to_hex
-from keeper.lab.demo.audit import ChainAudit
+from keeper.lab.demo.audit import AaveAudit
 from keeper.lab.demo.crash import Scene, open_scene, wait_safe, walk_prices
 from keeper.lab.demo.daemon import DaemonFiles, DaemonProcess
 from keeper.lab.demo.files import prepare
@@ -64,7 +64,7 @@ async def _crash_with_a_kill(rpc: LabRpc, scene: Scene, files: DaemonFiles, seed
 
 
 async def _assert_nobody_is_left(node: LocalNode, scene: Scene) -> None:
-    audit = ChainAudit(node, scene.market, scene.liquidator.address)
+    audit = AaveAudit(node, scene.market, scene.liquidator.address)
     findings = await audit.below_the_line(scene.borrowers)
     await audit.close()
     assert [finding for finding in findings if finding.remedy] == []

@@ -14,7 +14,7 @@ from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog
 from keeper.core.ids import ZERO_ADDRESS, Address
 from keeper.core.margin import MarginBreakdown, MarginKind
 from keeper.core.units import BaseAmount, TokenAmount
-from keeper.core.venue import AccountMargin, AuditFinding, Call, LiquidationSeen, Pair, Preview
+from keeper.core.venue import AccountMargin, AuditFinding, Call, Epoch, Health, LiquidationSeen, Pair, Preview, Status
 
 PULL, FAIL, LOCK = b"\x00", b"\x01", b"\x02"
 TOPIC = b"\x4c" * 32
@@ -93,8 +93,9 @@ class LeverVenue:
         return ()
 
     def margin(self, account: Address) -> AccountMargin:
-        """Know no account."""
-        raise NotImplementedError
+        """Whoever is asked about may be liquidated."""
+        nothing = BaseAmount(0)
+        return AccountMargin(self.name, account, Epoch(0, 0), Health(Status.LIQUIDATABLE), None, nothing, nothing)
 
     def breakdown(self, account: Address) -> MarginBreakdown:
         """Know no account."""

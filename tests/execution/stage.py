@@ -231,7 +231,13 @@ class Stage:
     # What a test asks for, and looks at.
 
     def admit(
-        self, data: bytes = PULL, *, ceiling_gwei: int = 400, valid_for: int = 20, about: int | None = None
+        self,
+        data: bytes = PULL,
+        *,
+        ceiling_gwei: int = 400,
+        valid_for: int = 20,
+        about: int | None = None,
+        gas: int = 0,
     ) -> Hash32:
         """Admit a call of the contract, about an account of its own unless another's number is given."""
         tip = self.engine.chains[CHAIN_ID].tip_number
@@ -252,6 +258,7 @@ class Stage:
             gas_price_wei_max=Wei(ceiling_gwei * GWEI),
             admitted_at_block=tip,
             valid_until_block=tip + valid_for,
+            gas=gas,
         )
         self.recorder.put(intent)
         self.lane.admit(intent)

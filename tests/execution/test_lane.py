@@ -63,6 +63,13 @@ async def test_offer(stage: Stage) -> None:
     assert preflight.block_hash == tip.hash
 
 
+async def test_a_cheap_simulation_is_not_believed(stage: Stage) -> None:
+    """The gas limit is never below what the venue says a call costs: the next block may make the contract do more."""
+    stage.admit(gas=400_000)
+    await stage.act()
+    assert stage.attempts()[0].gas_limit == 400_000
+
+
 async def test_several_in_flight(stage: Stage) -> None:
     """Slots are opened in order of admission, with contiguous nonces, and no more than allowed."""
     intents = [stage.admit() for _ in range(6)]

@@ -26,7 +26,7 @@ from keeper.core.venue import Ledger
 from keeper.engine.replay import replay
 from keeper.engine.step import Engine
 from keeper.journal.urls import open_reader
-from keeper.lab.demo.audit import ChainAudit
+from keeper.lab.demo.audit import AaveAudit
 from keeper.lab.demo.crash import Scene
 from keeper.lab.localchain.accounts import account_data
 from keeper.lab.localchain.node import LocalNode
@@ -158,7 +158,7 @@ def _figures(ledger: Ledger, account: str) -> tuple[int | None, int, int]:
 
 
 async def _helpable(node: LocalNode, scene: Scene) -> list[str]:
-    audit = ChainAudit(node, scene.market, scene.liquidator.address)
+    audit = AaveAudit(node, scene.market, scene.liquidator.address)
     try:
         findings = await audit.below_the_line(scene.borrowers)
     finally:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from eth_account.signers.local import LocalAccount
 
+from keeper.lab.demo.acts import Act
 from keeper.lab.localchain.aave import AaveMarket, deploy_aave_market
 from keeper.lab.localchain.accounts import account_data
 from keeper.lab.localchain.node import LocalNode
-from keeper.lab.localchain.prices import move_prices, price_walk
+from keeper.lab.localchain.prices import price_calls, price_walk
 from keeper.lab.localchain.rpc import LabRpc
 from keeper.lab.localchain.scenario import open_borrowers, open_liquidator, open_whale
+from keeper.lab.localchain.transactions import submit
 
 WAD = 10**18
 POLL_SECONDS = 0.2
@@ -38,11 +40,18 @@ async def open_scene(rpc: LabRpc, node: LocalNode, *, seed: int, borrowers: int)
 
 
 async def walk_prices(
-    rpc: LabRpc, scene: Scene, *, seed: int, steps: int, on_step: Callable[[int, dict[str, int]], None]
+    rpc: LabRpc,
+    scene: Scene,
+    *,
+    seed: int,
+    steps: int,
+    on_step: Callable[[int, dict[str, int]], None],
+    acts: Sequence[Act] = (),
 ) -> None:
-    """Walk the crash, one price move a block, at the node's own rhythm."""
+    """Walk the crash, one price move a block for all protocols, at the node's own rhythm."""
     for number, prices in enumerate(price_walk(scene.market, seed, steps), start=1):
-        await move_prices(rpc, scene.market, prices, mine=False)
+        calls = price_calls(scene.market, prices)
+        await submit(rpc, [*calls, *(call for act in acts for call in act.price_calls(prices))], mine=False)
         on_step(number, prices)
 
 
@@ -52,11 +61,12 @@ async def health_of(rpc: LabRpc, scene: Scene) -> dict[str, int]:
     return {account: figures.health_wad for account, figures in data.items()}
 
 
-async def wait_safe(rpc: LabRpc, scene: Scene, *, seconds_max: float) -> bool:
-    """Wait until no borrower is below the line; tell whether that came in time."""
+async def wait_safe(rpc: LabRpc, scene: Scene, *, seconds_max: float, acts: Sequence[Act] = ()) -> bool:
+    """Wait until nobody is below the line, at any protocol; tell whether that came in time."""
     deadline = asyncio.get_running_loop().time() + seconds_max
     while asyncio.get_running_loop().time() < deadline:
-        if min((await health_of(rpc, scene)).values()) >= WAD:
+        safe = [await act.are_safe(rpc) for act in acts]
+        if min((await health_of(rpc, scene)).values()) >= WAD and all(safe):
             return True
         await asyncio.sleep(POLL_SECONDS)
     return False

@@ -12,6 +12,7 @@ from typing import Protocol
 from keeper.core.errors import UsageError
 from keeper.execution.keys import SCRYPT_WORK_FACTOR, import_keystore
 from keeper.journal.lock import WriterLock
+from keeper.lab.demo.acts import Act
 from keeper.lab.demo.daemon import DaemonFiles, free_port
 from keeper.lab.localchain.aave import AaveMarket
 
@@ -49,9 +50,9 @@ address = "$provider"
 bootstrap = "logs"
 from_block = $from_block
 prices = "events"
-
+$sections
 [strategies.partial_liquidation]
-venues = ["aave"]
+venues = $venues
 signer = "main"
 objective = "target-health"
 target_health = 1.05
@@ -102,6 +103,7 @@ def prepare(
     *,
     request_timeout_seconds: float = 10.0,
     work_factor: int = SCRYPT_WORK_FACTOR,
+    acts: Sequence[Act] = (),
 ) -> DaemonFiles:
     """Write the keystore and ``keeper.toml`` into a folder.
 
@@ -112,6 +114,7 @@ def prepare(
         liquidator_key_hex: Goes into an encrypted keystore under a password of its own, held in memory only.
         request_timeout_seconds: How long the daemon waits for one answer.
         work_factor: What one try of the keystore's password costs.
+        acts: The protocols beside Aave.
     """
     password = secrets.token_urlsafe(16)
     import_keystore(folder / "keys" / "main.json", liquidator_key_hex, password, work_factor=work_factor)
@@ -127,6 +130,8 @@ def prepare(
             wrapped_native=market.asset("WETH").token,
             provider=market.provider,
             from_block=market.first_block,
+            sections="".join(f"\n{act.section}" for act in acts),
+            venues=json.dumps(["aave", *(act.venue for act in acts)]),
             kill_switch=folder.resolve() / "STOP",
         )
     )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from keeper.core.errors import NotHolding
 from keeper.journal.urls import open_reader
-from keeper.lab.demo.audit import ChainAudit, Finding
+from keeper.lab.demo.acts import Act
+from keeper.lab.demo.audit import AaveAudit, Finding
 from keeper.lab.demo.crash import Scene, open_scene, wait_safe, walk_prices
 from keeper.lab.demo.daemon import DaemonFiles, DaemonProcess
 from keeper.lab.demo.files import clean_folder, prepare
+from keeper.lab.demo.morpho import open_morpho
 from keeper.lab.demo.summary import DemoSummary, summarise
 from keeper.lab.localchain.node import LocalNode, NodeOptions, running_node
 from keeper.lab.localchain.rpc import LabRpc
@@ -71,23 +73,25 @@ async def run_demo(
     """
     started = time.monotonic()
     clean_folder(options.folder)
-    say("starting a local node and deploying Aave v3.0.2 from its published artifacts")
+    say("starting a local node and deploying Aave v3.0.2 and Morpho Blue from their published bytecode")
     async with (
         running_node(NodeOptions(block_time_seconds=options.block_seconds)) as node,
         LabRpc(node.http_url) as rpc,
     ):
         scene = await open_scene(rpc, node, seed=options.seed, borrowers=options.borrowers)
-        files = prepare(options.folder, [node], scene.market, scene.liquidator.key.hex())
-        say(f"{options.borrowers} borrowers are open; starting the keeper as its own process")
+        acts = await _open_acts(options, rpc, node, scene)
+        files = prepare(options.folder, [node], scene.market, scene.liquidator.key.hex(), acts=acts)
+        count = options.borrowers + sum(len(act.accounts) for act in acts)
+        say(f"{count} accounts are open at {1 + len(acts)} protocols; starting the keeper as its own process")
         daemon = DaemonProcess(files)
         await daemon.start()
         try:
             await daemon.wait_ready()
-            await _crash(options, rpc, scene, say)
+            await _crash(options, rpc, scene, acts, say)
             if keep is None:
                 await _leave(daemon)
             say("asking the chain itself, through web3, who is below the line")
-            result = await _result(options, node, scene, files, time.monotonic() - started)
+            result = await _result(options, node, scene, acts, files, time.monotonic() - started)
             if keep is not None:
                 await keep(result)
         finally:
@@ -95,14 +99,23 @@ async def run_demo(
     return result
 
 
-async def _crash(options: DemoOptions, rpc: LabRpc, scene: Scene, say: Callable[[str], None]) -> None:
+async def _open_acts(options: DemoOptions, rpc: LabRpc, node: LocalNode, scene: Scene) -> list[Act]:
+    """Open the protocols beside Aave, at Aave's prices and for the same liquidator."""
+    liquidator = scene.liquidator.address.lower()
+    price = scene.market.asset("WETH").price
+    return [await open_morpho(rpc, node, seed=options.seed, liquidator=liquidator, price=price)]
+
+
+async def _crash(
+    options: DemoOptions, rpc: LabRpc, scene: Scene, acts: Sequence[Act], say: Callable[[str], None]
+) -> None:
     def on_step(number: int, prices: dict[str, int]) -> None:
         quoted = ", ".join(f"{symbol} {price / 1e8:,.0f}" for symbol, price in prices.items())
         say(f"price step {number}/{options.steps}: {quoted} USD")
 
-    await walk_prices(rpc, scene, seed=options.seed, steps=options.steps, on_step=on_step)
+    await walk_prices(rpc, scene, seed=options.seed, steps=options.steps, on_step=on_step, acts=acts)
     say("prices stand still; waiting until every account is safe")
-    await wait_safe(rpc, scene, seconds_max=SETTLE_SECONDS_MAX)
+    await wait_safe(rpc, scene, seconds_max=SETTLE_SECONDS_MAX, acts=acts)
 
 
 async def _leave(daemon: DaemonProcess) -> None:
@@ -112,15 +125,20 @@ async def _leave(daemon: DaemonProcess) -> None:
 
 
 async def _result(
-    options: DemoOptions, node: LocalNode, scene: Scene, files: DaemonFiles, seconds: float
+    options: DemoOptions, node: LocalNode, scene: Scene, acts: Sequence[Act], files: DaemonFiles, seconds: float
 ) -> DemoResult:
     journal_url = f"sqlite://{(options.folder / 'journal.db').resolve()}"
     with open_reader(journal_url) as journal:
         summary = await asyncio.to_thread(lambda: summarise(journal.read()))
-    audit = ChainAudit(node, scene.market, scene.liquidator.address)
-    try:
-        health = {account: await audit.health(account) for account in summary.accounts}
-        findings = tuple(await audit.below_the_line(scene.borrowers))
-    finally:
-        await audit.close()
-    return DemoResult(summary, health, findings, files.config, journal_url, files.http_url, node.http_url, seconds)
+    health: dict[str, int] = {}
+    findings: list[Finding] = []
+    audits = [(AaveAudit(node, scene.market, scene.liquidator.address), scene.borrowers)]
+    for audit, accounts in [*audits, *((act.audit(node), act.accounts) for act in acts)]:
+        try:
+            health |= {account: await audit.health(account) for account in accounts if account in summary.accounts}
+            findings += await audit.below_the_line(accounts)
+        finally:
+            await audit.close()
+    return DemoResult(
+        summary, health, tuple(findings), files.config, journal_url, files.http_url, node.http_url, seconds
+    )

@@ -20,6 +20,7 @@ STAGES = ("seen to decided", "decided to sent", "sent to included", "seen to inc
 class AccountStory:
     """One account that was helped: its lowest classified health (1e-18) and what its slices moved (1e-8 USD)."""
 
+    venue: str
     account: str
     health_min_wad: int
     slices: int = 0
@@ -40,10 +41,10 @@ class _IntentStory:
 
 @dataclass(slots=True)
 class DemoSummary:
-    """The whole run; stages in milliseconds, medians over the slices that were included."""
+    """The whole run; breaches by venue; stages in milliseconds, medians over the slices that were included."""
 
     accounts: dict[str, AccountStory] = field(default_factory=dict)
-    breaches: int = 0
+    breaches: dict[str, int] = field(default_factory=dict)
     blocks: int = 0
     reverted: int = 0
     stage_median_ms: dict[str, float] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class _Fold:
                 self.summary.blocks += 1
                 self.seen_ms = block.seen_unix_ms
             case HealthChanged(margin=margin) if margin.health.status is Status.LIQUIDATABLE:
-                self.summary.breaches += 1
+                self.summary.breaches[margin.venue] = self.summary.breaches.get(margin.venue, 0) + 1
                 health = int(margin.health_wad or 0)
                 self.lowest[margin.account] = min(health, self.lowest.get(margin.account, health))
             case IntentAdmitted(intent=intent) as admitted if intent.kind == "liquidation":
@@ -95,10 +96,9 @@ class _Fold:
         self._row(self.intents[receipt.intent_id]).gas_wei += receipt.gas_used * int(receipt.gas_price_wei)
 
     def _row(self, story: _IntentStory) -> AccountStory:
-        account = story.admitted.intent.account
-        return self.summary.accounts.setdefault(
-            to_hex(account), AccountStory(to_hex(account), self.lowest.get(account, 0))
-        )
+        intent = story.admitted.intent
+        fresh = AccountStory(intent.venue, to_hex(intent.account), self.lowest.get(intent.account, 0))
+        return self.summary.accounts.setdefault(to_hex(intent.account), fresh)
 
     def finish(self) -> DemoSummary:
         spans: dict[str, list[int]] = {stage: [] for stage in STAGES}

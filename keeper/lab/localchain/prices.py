@@ -23,12 +23,16 @@ def price_call(market: AaveMarket, feed: str, price: int) -> Call:
     return Call(market.admin, feed, encode_call("set(int256)", price))
 
 
+def price_calls(market: AaveMarket, prices: Mapping[str, int]) -> list[Call]:
+    """Return the calls that set prices by ticker (1e-8 USD)."""
+    return [price_call(market, market.asset(symbol).feed, price) for symbol, price in prices.items()]
+
+
 async def move_prices(
     rpc: LabRpc, market: AaveMarket, prices: Mapping[str, int], *, mine: bool = True
 ) -> list[Receipt]:
     """Set prices by ticker (1e-8 USD), in one block; see :func:`~keeper.lab.localchain.transactions.submit`."""
-    calls = [price_call(market, market.asset(symbol).feed, price) for symbol, price in prices.items()]
-    return await submit(rpc, calls, mine=mine)
+    return await submit(rpc, price_calls(market, prices), mine=mine)
 
 
 def price_walk(market: AaveMarket, seed: int, steps: int = 30) -> list[dict[str, int]]:

@@ -1,0 +1,43 @@
+"""What a protocol beside Aave brings to the demo: accounts that the same fall of prices hurts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from keeper.lab.demo.audit import ChainAudit
+from keeper.lab.localchain.node import LocalNode
+from keeper.lab.localchain.rpc import LabRpc
+from keeper.lab.localchain.transactions import Call
+
+
+class Act(Protocol):
+    """A protocol that was deployed and whose accounts are open; ``accounts`` are lower-case addresses.
+
+    ``title`` is the protocol's name for people, ``venue`` its name in the configuration.
+    """
+
+    @property
+    def title(self) -> str:
+        """The protocol's name."""
+
+    @property
+    def venue(self) -> str:
+        """The venue's name."""
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Everyone who may be hurt."""
+
+    @property
+    def section(self) -> str:
+        """The venue's part of ``keeper.toml``."""
+
+    def price_calls(self, prices: Mapping[str, int]) -> list[Call]:
+        """Return the calls by which the protocol learns of prices (1e-8 USD) by ticker."""
+
+    async def are_safe(self, rpc: LabRpc) -> bool:
+        """Tell whether the protocol would let nobody be liquidated."""
+
+    def audit(self, node: LocalNode) -> ChainAudit:
+        """Open the independent check of this protocol."""
