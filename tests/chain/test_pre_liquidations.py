@@ -50,6 +50,7 @@ async def test_an_attempt_does_what_was_foretold(
     Afterwards every position is the contract's, and who was closed in part had been past the line by the ledger too.
     """
     outcomes: Counter[str] = Counter()
+    agreed = 0
     async with fresh_morpho(rpc, anvil_node) as market:
         contract = await deploy_pre_liquidation(rpc, anvil_node.node_modules, market, own_oracle=own_oracle)
         async with random_pre_liquidation(rpc, market, contract, seed=seed, borrowers=BORROWERS) as driver:
@@ -62,6 +63,8 @@ async def test_an_attempt_does_what_was_foretold(
                 attempts = [each for each in step.liquidations if isinstance(each.asked, PreAsk)]
                 outcomes.update(_checked(feed.ledger, each) for each in attempts if each.transaction_index == 0)
                 await feed.up_to(step.block_number)
+                if number % RELOAD_EVERY_STEPS == 0:
+                    agreed += await _audited(feed)
                 assert _differing(feed.ledger, step) == [], f"seed {seed}, block {step.block_number}"
                 assert len(feed.seen) == sum(bool(attempt.amounts) for attempt in attempts)
                 feed.seen.clear()
@@ -69,6 +72,15 @@ async def test_an_attempt_does_what_was_foretold(
     assert outcomes.total() >= ATTEMPTS_MIN
     assert set(feed.verdicts) == {Verdict.DECIDED_LATE}
     assert set(outcomes) >= OUTCOMES
+    assert agreed >= STEPS // RELOAD_EVERY_STEPS
+
+
+async def _audited(feed: Feed[PreLiquidationLedger]) -> int:
+    """Return how many accounts the chain says of what the ledger says; of none it says anything else."""
+    requests = feed.ledger.audit_reads(feed.ledger.accounts())
+    findings = feed.ledger.audit_findings(await feed.reads(feed.blocks[-1].header.hash, requests))
+    assert [each for each in findings if not each.agrees] == []
+    return len(findings)
 
 
 def _reloaded(ledger: PreLiquidationLedger, empty: PreLiquidationLedger) -> PreLiquidationLedger:

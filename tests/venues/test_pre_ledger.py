@@ -10,9 +10,10 @@ from keeper.core.facts import ContractRead, RawLog
 from keeper.core.ids import Address, Hash32
 from keeper.core.units import BaseAmount, TokenAmount, Wad
 from keeper.core.venue import Epoch, Health, Ledger, LiquidationSeen, Status
+from keeper.engine.health import HealthMap
 from keeper.venues import open_ledger
 from keeper.venues.abi import APPROVE, word
-from keeper.venues.morpho_blue import reads
+from keeper.venues.morpho_blue import audit, pre_ledger, reads
 from keeper.venues.morpho_blue.math import WAD
 from keeper.venues.morpho_blue.pre_ledger import PreLiquidationLedger
 from tests.venues import morpho_logs as logs
@@ -82,6 +83,13 @@ def test_the_last_unit_decides_at_both_lines(debt: int, status: Status, pairs: i
     """Exactly at the contract's line nothing is wrong; past the market's nobody is healthy, and this venue is shut."""
     chain = drifted(debt)
     assert (health(chain).status, len(chain.ledger.pairs(ALICE))) == (status, pairs)
+
+
+def test_the_engine_finds_who_is_past_the_contracts_line() -> None:
+    """The health map of the engine holds an account in the zone as one at risk, though the market calls it safe."""
+    ledger, found = drifted().ledger, HealthMap()
+    found.classify(ledger, 2)
+    assert [each.account for each in found.at_risk("early")] == [ALICE]
 
 
 def test_only_who_authorised_is_listed() -> None:
@@ -170,11 +178,21 @@ def test_an_oracle_of_its_own_prices_the_zone() -> None:
 
 
 def test_an_audit_compares_authority() -> None:
-    """What Morpho says of each account's authorisation is set beside ours."""
+    """What Morpho says of an account's position and of its authorisation is one finding, and none without either."""
     ledger = drifted().ledger
-    (asked,) = [each for each in ledger.audit_reads((ALICE,)) if each.calldata.endswith(CONTRACT)]
-    answers = [ContractRead(asked.target, asked.calldata, word(answer), None) for answer in (1, 0)]
-    assert [each.agrees for each in ledger.audit_findings(answers)] == [True, False]
+    totals, position = ledger.market().totals, ledger.position(ALICE)
+    figures = (totals.supply_assets, totals.supply_shares, totals.borrow_assets, totals.borrow_shares, 24, 0)
+    answers = {
+        audit.MARKET: b"".join(map(word, figures)),
+        audit.POSITION: b"".join(map(word, (position.supply_shares, position.borrow_shares, position.collateral))),
+        pre_ledger.IS_AUTHORIZED: word(1),
+    }
+    asked = ledger.audit_reads((ALICE,))
+    told = [ContractRead(each.target, each.calldata, answers[each.calldata[:4]], None) for each in asked]
+    assert [(each.account, each.agrees) for each in ledger.audit_findings(told)] == [(ALICE, True)]
+    (wrong,) = ledger.audit_findings([*told[:-1], replace(told[-1], output=word(0))])
+    assert (wrong.ours.split()[-1], wrong.theirs.split()[-1]) == ("authorized=True", "authorized=False")
+    assert ledger.audit_findings(told[:-1]) == ledger.audit_findings(told[1:]) == ()
 
 
 def test_a_dump_is_loaded_alike_and_of_this_kind_only() -> None:

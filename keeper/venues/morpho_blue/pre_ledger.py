@@ -247,17 +247,25 @@ class PreLiquidationLedger(MorphoLedger):
         return (*super().audit_reads(accounts), *asked)
 
     def audit_findings(self, reads: Sequence[ContractRead]) -> tuple[AuditFinding, ...]:
-        """Compare positions, the market's debt and authorisations with ours."""
-        return (*super().audit_findings(reads), *filter(None, map(self._authority, reads)))
+        """Compare positions, the market's debt and the contract's authority with ours, all in one finding of each."""
+        told = dict(filter(None, map(self._authority, reads)))
+        return tuple(
+            AuditFinding(
+                each.account,
+                f"{each.ours} authorized={self._is_authorized(each.account)}",
+                f"{each.theirs} authorized={told[each.account]}",
+            )
+            for each in super().audit_findings(reads)
+            if each.account in told
+        )
 
-    def _authority(self, read: ContractRead) -> AuditFinding | None:
+    def _authority(self, read: ContractRead) -> tuple[Address, bool] | None:
+        """Return whom an answer is about and whether it lets the contract act, ``None`` for any other answer."""
         asked, output = read.calldata, read.output or b""
         ours = asked.startswith(IS_AUTHORIZED) and asked.endswith(address_word(self._contract))
         if read.target != self._morpho or not ours or len(output) != WORD:
             return None
-        account = Address(asked[4 + 12 : 4 + WORD])
-        theirs = bool(int.from_bytes(output, "big"))
-        return AuditFinding(account, f"authorized={self._is_authorized(account)}", f"authorized={theirs}")
+        return Address(asked[4 + 12 : 4 + WORD]), bool(int.from_bytes(output, "big"))
 
     # Acting.
 
