@@ -13,7 +13,7 @@ from keeper.core.ids import Hash32, to_hex
 from keeper.core.ports import Clock
 from keeper.core.runconfig import ChainSpec, RunConfig, VenueSpec
 from keeper.core.units import TokenAmount
-from keeper.core.venue import AccountMargin, Ledger
+from keeper.core.venue import Ledger
 from keeper.core.venue import Status as HealthStatus
 from keeper.engine.intents import TrackedIntent
 from keeper.engine.step import Engine
@@ -134,6 +134,11 @@ class Picture:
         margins = [margin for (venue, _), margin in self._engine.margins.items() if venue == spec.name]
         counts = Counter(margin.health.status for margin in margins)
         unknown = [margin for margin in margins if margin.health.status is HealthStatus.UNKNOWN]
+        debt = sum(int(margin.debt_base) for margin in margins)
+        if self._engine.sees(spec.name):
+            totals = ledger.totals()
+            counts[HealthStatus.HEALTHY] = max(0, totals.accounts - len(margins))
+            debt = max(debt, int(totals.debt_base))
         unpriced = [token for token in ledger.tokens() if ledger.value_base(token, TokenAmount(1)) is None]
         return VenueStatus(
             name=spec.name,
@@ -141,8 +146,8 @@ class Picture:
             chain=self._names[spec.chain_id],
             discovered=ledger.spender is not None,
             accounts={status.value: counts[status] for status in HealthStatus},
-            debt_base=_total_debt(margins),
-            debt_unknown_base=_total_debt(unknown),
+            debt_base=str(debt),
+            debt_unknown_base=str(sum(int(margin.debt_base) for margin in unknown)),
             unknown_reasons=dict(sorted(Counter(margin.health.reason or "" for margin in unknown).items())),
             prices_missing=tuple(to_hex(token) for token in unpriced),
             reading=_reading(ledger),
@@ -172,10 +177,6 @@ def _reading(ledger: Ledger) -> ReadingStatus | None:
         holders=progress.holders,
         unread=progress.unread,
     )
-
-
-def _total_debt(margins: list[AccountMargin]) -> str:
-    return str(sum(int(margin.debt_base) for margin in margins))
 
 
 def _intent(tracked: TrackedIntent) -> IntentStatus:

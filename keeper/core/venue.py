@@ -52,6 +52,19 @@ class AccountMargin(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     debt_base: BaseAmount
 
 
+class VenueTotals(msgspec.Struct, frozen=True):
+    """Accounts with debt, and all their debt as far as it is known (1e-8; each account's own rounding left out)."""
+
+    accounts: int
+    debt_base: BaseAmount
+
+    @classmethod
+    def of(cls, margins: Iterable[AccountMargin]) -> VenueTotals:
+        """Add up the margins of all accounts."""
+        debts = [int(margin.debt_base) for margin in margins]
+        return cls(len(debts), BaseAmount(sum(debts)))
+
+
 class Pair(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One debt that may be repaid against one collateral, and the most that the protocol lets be repaid now.
 
@@ -198,6 +211,19 @@ class Ledger(VenueView, MarginModel[Address], Protocol):
 
     def accounts(self) -> tuple[Address, ...]:
         """Every account with debt, sorted."""
+
+    def owes(self, account: Address) -> bool:
+        """Whether the account is one of :meth:`accounts`."""
+
+    def suspects(self) -> tuple[Address, ...]:
+        """Every account with debt that is not proven healthy at the current block, sorted; others may be among them.
+
+        Whoever is liquidatable or unknown must be there: nobody else is looked at. The work may grow with what changed
+        and with who is near the line, not with the number of accounts.
+        """
+
+    def totals(self) -> VenueTotals:
+        """How many accounts have debt, and how much; asked seldom (a scrape, a page), never at each block."""
 
     def margin(self, account: Address) -> AccountMargin:
         """The account's margin at the current block's timestamp; ``Unknown`` and why where a figure is missing."""

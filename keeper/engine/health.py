@@ -1,7 +1,7 @@
-"""The health map: what every account with debt was last found to be, and the decision when that changes.
+"""The health map: who was last found not to be healthy, and the decision when that changes.
 
-An account without debt is healthy by definition, so it is not in the map, appears as ``healthy`` before its first entry
-and leaves as ``healthy``.
+Who is not in the map is healthy, as an account without debt is by definition: it is ``healthy`` before its entry and
+leaves as ``healthy``. So a head costs what its suspects cost, whatever the number of accounts.
 """
 
 from __future__ import annotations
@@ -22,28 +22,40 @@ AccountKey = tuple[str, Address]
 
 
 class HealthMap:
-    """The last margin of each account with debt, by (venue, account), in the order of classification.
+    """The last margin of each account that is liquidatable or unknown, by (venue, account).
 
-    An account is ``doubted`` from an audit that failed until one that agrees, and unknown while it is.
+    An account is ``doubted`` from an audit that failed until one that agrees, and unknown while it is. A venue is
+    ``seen`` from the head that it is classified at until nothing is heard of its chain: who is not in the map is
+    healthy then, and not known at all otherwise.
     """
 
-    def __init__(self, margins: Iterable[AccountMargin] = (), doubted: Iterable[AccountKey] = ()) -> None:
+    def __init__(
+        self,
+        margins: Iterable[AccountMargin] = (),
+        doubted: Iterable[AccountKey] = (),
+        seen: Iterable[str] = (),
+    ) -> None:
         self.margins: dict[AccountKey, AccountMargin] = {(margin.venue, margin.account): margin for margin in margins}
         self.doubted: set[AccountKey] = set(doubted)
+        self.seen: set[str] = set(seen)
 
     def classify(self, ledger: Ledger, block_number: int) -> list[HealthChanged]:
-        """Classify every account of a venue at the current block; accounts that lost all debt leave."""
-        found = {(ledger.name, account): ledger.margin(account) for account in ledger.accounts()}
-        left = [key for key in self.margins if key[0] == ledger.name and key not in found]
-        changes = [self._leave(key, ledger, block_number) for key in sorted(left)]
-        changes += [self._enter(key, margin, block_number) for key, margin in found.items()]
+        """Look at whom a venue suspects, and whom we do, at the current block; accounts that lost all debt leave."""
+        subjects = {(ledger.name, account) for account in ledger.suspects()} | self._known(ledger.name)
+        subjects |= {key for key in self.doubted if key[0] == ledger.name}
+        owing = {key for key in subjects if ledger.owes(key[1])}
+        changes = [self._leave(key, ledger, block_number) for key in sorted(subjects - owing) if key in self.margins]
+        changes += [self._enter(key, ledger.margin(key[1]), block_number) for key in sorted(owing)]
+        self.seen.add(ledger.name)
         return [change for change in changes if change is not None]
 
-    def doubt(self, venue: str, account: Address, block_number: int) -> list[HealthChanged]:
+    def doubt(self, ledger: Ledger, account: Address, block_number: int) -> list[HealthChanged]:
         """Make an account ``Unknown`` until an audit of it agrees."""
-        key = (venue, account)
+        key = (ledger.name, account)
         self.doubted.add(key)
         known = self.margins.get(key)
+        if known is None and ledger.name in self.seen and ledger.owes(account):
+            known = ledger.margin(account)
         change = None if known is None else self._enter(key, known, block_number)
         return [] if change is None else [change]
 
@@ -51,31 +63,40 @@ class HealthMap:
         """End the doubt about accounts; they are classified at the next head."""
         self.doubted.difference_update((venue, account) for account in accounts)
 
-    def blind(self, venue: str, block_number: int) -> list[HealthChanged]:
-        """Make every account of a venue ``Unknown``: nothing was heard of its chain for too long."""
-        known = [
-            key
-            for key, margin in self.margins.items()
-            if key[0] == venue and margin.health.status is not Status.UNKNOWN
+    def blind(self, ledger: Ledger, block_number: int) -> list[HealthChanged]:
+        """Make every account of a venue ``Unknown``: nothing was heard of its chain for too long.
+
+        The one thing that costs by the number of accounts, once each time that a chain falls silent.
+        """
+        if ledger.name not in self.seen:
+            return []
+        self.seen.discard(ledger.name)
+        everyone = {(ledger.name, account) for account in ledger.accounts()} | self._known(ledger.name)
+        margins = {key: self.margins.get(key) or ledger.margin(key[1]) for key in sorted(everyone)}
+        changes = [
+            self._enter(key, _unknown(margin, LAGS), block_number)
+            for key, margin in margins.items()
+            if key not in self.margins or margin.health.status is not Status.UNKNOWN
         ]
-        changes = [self._enter(key, _unknown(self.margins[key], LAGS), block_number) for key in sorted(known)]
         return [change for change in changes if change is not None]
 
     def at_risk(self, venue: str) -> list[AccountMargin]:
         """Return a venue's liquidatable accounts, in order of account."""
-        found = [
-            key
-            for key, margin in self.margins.items()
-            if key[0] == venue and margin.health.status is Status.LIQUIDATABLE
-        ]
-        return [self.margins[key] for key in sorted(found)]
+        margins = [self.margins[key] for key in sorted(self._known(venue))]
+        return [margin for margin in margins if margin.health.status is Status.LIQUIDATABLE]
+
+    def _known(self, venue: str) -> set[AccountKey]:
+        return {key for key in self.margins if key[0] == venue}
 
     def _enter(self, key: AccountKey, margin: AccountMargin, block_number: int) -> HealthChanged | None:
         known = self.margins.get(key)
         previous = known.health.status if known is not None else Status.HEALTHY
         if key in self.doubted and margin.health.status is not Status.UNKNOWN:
             margin = _unknown(margin, AUDIT_FAILED)
-        self.margins[key] = margin
+        if margin.health.status is Status.HEALTHY:
+            self.margins.pop(key, None)
+        else:
+            self.margins[key] = margin
         return _change(margin, previous, block_number)
 
     def _leave(self, key: AccountKey, ledger: Ledger, block_number: int) -> HealthChanged | None:

@@ -24,7 +24,7 @@ from keeper.engine.clock import EngineClock
 from keeper.engine.health import HealthMap
 from keeper.engine.refusals import RefusalMemory, RefusedPlan
 
-ENGINE_VERSION = 12
+ENGINE_VERSION = 13
 """Raised whenever the same facts would give another state or other decisions."""
 
 OpenLedger = Callable[[VenueSpec], Ledger]
@@ -101,6 +101,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     wallets: list[SignerRead]
     margins: list[AccountMargin]
     doubted: list[tuple[str, Address]]
+    seen: list[str]
     book: BookState
     refusals: list[RefusedPlan]
 
@@ -124,6 +125,7 @@ def dump_state(state: EngineState) -> bytes:
             wallets=[state.wallets[lane] for lane in sorted(state.wallets)],
             margins=[state.health.margins[key] for key in sorted(state.health.margins)],
             doubted=sorted(state.health.doubted),
+            seen=sorted(state.health.seen),
             book=state.intents.dump(),
             refusals=state.refusals.entries(),
         )
@@ -156,7 +158,7 @@ def _restored(snapshot: Snapshot, open_ledger: OpenLedger) -> EngineState:
     state.draining = snapshot.draining
     state.chains = {chain.chain_id: chain for chain in snapshot.chains}
     state.wallets = {(wallet.chain_id, wallet.signer): wallet for wallet in snapshot.wallets}
-    state.health = HealthMap(snapshot.margins, snapshot.doubted)
+    state.health = HealthMap(snapshot.margins, snapshot.doubted, snapshot.seen)
     state.intents = IntentBook.restored(snapshot.book)
     state.refusals = RefusalMemory(snapshot.refusals)
     dumps = dict(snapshot.ledgers)

@@ -133,8 +133,12 @@ class Engine:
 
     @property
     def margins(self) -> Mapping[tuple[str, Address], AccountMargin]:
-        """Every account with debt as last classified, by (venue, account)."""
+        """Every account that was last found liquidatable or unknown, by (venue, account)."""
         return self._state.health.margins
+
+    def sees(self, venue: str) -> bool:
+        """Tell whether a venue's accounts that are not in :attr:`margins` are healthy, and not merely unheard of."""
+        return venue in self._state.health.seen
 
     def doubted(self, venue: str) -> tuple[Address, ...]:
         """Return the accounts of a venue that an audit found wrong, sorted."""
@@ -238,7 +242,7 @@ class Engine:
             chain = state.chain(spec.chain_id)
             if chain.tip is not None and chain.is_stale(state.clock.elapsed_ms, spec.stale_after_seconds):
                 for ledger in state.ledgers_of(spec.chain_id):
-                    changes += state.health.blind(ledger.name, chain.tip.number)
+                    changes += state.health.blind(ledger, chain.tip.number)
         return changes
 
     # The chain.
@@ -316,7 +320,7 @@ class Engine:
         for each in findings:
             if not each.agrees:
                 decisions.append(AuditFailed(fact.venue, each.account, fact.block_number, each.ours, each.theirs))
-                decisions += self._state.health.doubt(ledger.name, each.account, fact.block_number)
+                decisions += self._state.health.doubt(ledger, each.account, fact.block_number)
         return decisions
 
     def _fold(self, chain_id: int, block: Block) -> list[AnyDecision]:
@@ -328,7 +332,7 @@ class Engine:
         return decisions
 
     def _at_head(self, chain_id: int, header: BlockHeader) -> list[AnyDecision]:
-        """Classify every account with debt, then decide."""
+        """Classify the accounts that the head can have hurt, then decide."""
         decisions: list[AnyDecision] = []
         for ledger in self._state.ledgers_of(chain_id):
             changes = self._state.health.classify(ledger, header.number)

@@ -15,9 +15,10 @@ string: the dump is a sort and a join, not a million encodings.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from types import GenericAlias
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -25,6 +26,8 @@ from keeper.core.codec import decoder, encoder
 from keeper.core.errors import JournalDamaged, invariant
 
 Value = TypeVar("Value")
+Keys: TypeAlias = set[bytes]
+Weigh: TypeAlias = Callable[[bytes, Value], tuple[bytes, int]]
 
 
 class Column(Protocol[Value]):
@@ -96,10 +99,47 @@ class _Dump(msgspec.Struct, array_like=True):
     tables: list[_TableDump]
 
 
+class Tally(Generic[Value]):
+    """A sum over the rows of a table by group, added up when it is first asked for and kept up from then on.
+
+    Args:
+        rows: Returns the rows.
+        weigh: Returns the group of a row and what it adds to it.
+    """
+
+    def __init__(self, rows: Callable[[], Mapping[bytes, Value]], weigh: Weigh[Value]) -> None:
+        self._rows = rows
+        self._weigh = weigh
+        self._sums: defaultdict[bytes, int] | None = None
+
+    def of(self, group: bytes) -> int:
+        """Return the sum of a group, zero when it has no row."""
+        if self._sums is None:
+            self._sums = defaultdict(int)
+            for key, value in self._rows().items():
+                self._add(key, value, 1)
+        return self._sums.get(group, 0)
+
+    def move(self, key: bytes, old: Value | None, new: Value | None) -> None:
+        """Follow a row from one value to another (for :class:`Table`)."""
+        if self._sums is not None:
+            self._add(key, old, -1)
+            self._add(key, new, 1)
+
+    def forget(self) -> None:
+        """Add up again when next asked (for :class:`Table`)."""
+        self._sums = None
+
+    def _add(self, key: bytes, value: Value | None, sign: int) -> None:
+        if value is not None and self._sums is not None:
+            group, weight = self._weigh(key, value)
+            self._sums[group] += sign * weight
+
+
 class Table(Generic[Value]):
     """Rows by key; made by :meth:`Tables.table`. ``rows`` is for reading."""
 
-    __slots__ = ("_before", "_column", "_key_size", "_undo", "name", "rows")
+    __slots__ = ("_before", "_column", "_key_size", "_tallies", "_touched", "_undo", "name", "rows")
 
     def __init__(self, name: str, key_size: int, column: Column[Value]) -> None:
         self.name = name
@@ -108,6 +148,8 @@ class Table(Generic[Value]):
         self._column = column
         self._undo: dict[int, dict[bytes, Value | None]] = {}
         self._before: dict[bytes, Value | None] | None = None
+        self._touched: Keys | None = None
+        self._tallies: list[Tally[Value]] = []
 
     def __getitem__(self, key: bytes) -> Value:
         return self.rows[key]
@@ -132,7 +174,29 @@ class Table(Generic[Value]):
         self._write(key, value)
         return True
 
+    def touched(self) -> Keys | None:
+        """Return the keys that were written since this was last asked; ``None`` when any row may be another.
+
+        That is so when it is asked for the first time (nothing is remembered before) and after a load.
+        """
+        touched, self._touched = self._touched, set()
+        return touched
+
+    def tally(self, weigh: Weigh[Value]) -> Tally[Value]:
+        """Return a sum over the rows that is kept up from when it is first asked for."""
+        self._tallies.append(Tally(lambda: self.rows, weigh))
+        return self._tallies[-1]
+
+    def _replaced(self) -> None:
+        self._touched = None
+        for tally in self._tallies:
+            tally.forget()
+
     def _write(self, key: bytes, value: Value | None) -> None:
+        if self._touched is not None:
+            self._touched.add(key)
+        for tally in self._tallies:
+            tally.move(key, self.rows.get(key), value)
         if value is None:
             self.rows.pop(key, None)
         else:
@@ -156,6 +220,7 @@ class Table(Generic[Value]):
         self.rows.clear()
         self._undo.clear()
         self._before = None
+        self._replaced()
 
     def dump(self) -> _TableDump:
         """Return the rows and undo in key order (for :class:`Tables`)."""
@@ -172,6 +237,7 @@ class Table(Generic[Value]):
         self.rows = self._column.decode(dump.rows, self._key_size)
         self._undo = {each.block: self._undo_of(each) for each in dump.undo}
         self._before = None
+        self._replaced()
 
     def _undo_of(self, before: _Before) -> dict[bytes, Value | None]:
         absent = dict.fromkeys(_split(before.absent, self._key_size))

@@ -18,7 +18,7 @@ from keeper.core.errors import NodeRefused
 from keeper.core.facts import BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32, parse_address, parse_hash, to_hex
 from keeper.core.runconfig import VenueSpec
-from keeper.core.venue import Ledger, LiquidationSeen
+from keeper.core.venue import Ledger, LiquidationSeen, Status
 from keeper.engine.recall import Block, fold_block
 from keeper.lab.localchain.aave import AaveMarket
 from keeper.lab.localchain.rpc import LabRpc, Request
@@ -143,6 +143,13 @@ class JudgedFeed(Feed[AnyLedger]):
         self.verdicts.update(each.verdict for each in witnessed)
         self.ledger.apply_reads(block.reads)
         self.blocks.append(block)
+
+
+def missed(ledger: Ledger) -> list[Address]:
+    """Return the accounts that are not healthy and that the ledger does not suspect: none, or it is wrong."""
+    suspects = set(ledger.suspects())
+    unsafe = [each for each in ledger.accounts() if ledger.margin(each).health.status is not Status.HEALTHY]
+    return [each for each in unsafe if each not in suspects]
 
 
 def _log(raw: _Log) -> RawLog:

@@ -15,7 +15,7 @@ from keeper.lab.localchain.random_morpho import random_morpho
 from keeper.lab.localchain.rpc import LabRpc
 from keeper.venues.morpho_blue.ledger import MorphoLedger
 from keeper.venues.morpho_blue.market import Unknown
-from tests.chain.aave_feed import Feed
+from tests.chain.aave_feed import Feed, missed
 from tests.chain.morpho_feed import fresh_morpho, open_morpho
 
 SEED = int(os.environ.get("KEEPER_SEED", "1"))
@@ -58,6 +58,7 @@ async def test_positions_debts_and_verdicts_equal_the_contracts(
             assert _totals(feed.ledger) == step.totals, where
             assert _differing(feed.ledger, step.accounts) == {}, where
             assert feed.ledger.accounts() == _debtors(step.accounts), where
+            assert missed(feed.ledger) == [], where
             compared += len(step.accounts)
             unhealthy += sum(not account.healthy for account in step.accounts.values())
     print(f"seed {seed}, {model}: {compared} comparisons, 0 different; {unhealthy} of unhealthy accounts")  # noqa: T201 - a randomised run says its seed

@@ -223,7 +223,8 @@ def test_slice_restores_target(history: History) -> None:
     """The slice that was admitted brings the account to the target health, exactly."""
     intent = admitted(history.breach())[0]
     history.liquidation(history.prepare(intent, 0), intent)
-    assert history.engine.margins["toy", ALICE].health_wad == 105 * 10**16
+    assert history.engine.ledgers["toy"].margin(ALICE).health_wad == 105 * 10**16
+    assert not history.engine.margins
 
 
 def test_own_liquidation_is_named(history: History) -> None:

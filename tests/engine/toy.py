@@ -15,7 +15,18 @@ from keeper.core.ids import Address, Hash32
 from keeper.core.margin import Bucket, MarginBreakdown, MarginKind
 from keeper.core.runconfig import VenueSpec
 from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
-from keeper.core.venue import AccountMargin, AuditFinding, Call, Epoch, Health, LiquidationSeen, Pair, Preview, Status
+from keeper.core.venue import (
+    AccountMargin,
+    AuditFinding,
+    Call,
+    Epoch,
+    Health,
+    LiquidationSeen,
+    Pair,
+    Preview,
+    Status,
+    VenueTotals,
+)
 from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
 
 POOL = Address(b"\x99" * 20)
@@ -150,6 +161,18 @@ class ToyLedger:
         return MarginBreakdown(
             self.margin_kind, (Bucket.of_totals("by threshold", "USD", BaseAmount.ONE, weighted, debt),)
         )
+
+    def owes(self, account: Address) -> bool:
+        """Whether the account has debt."""
+        return account in self.accounts()
+
+    def suspects(self) -> tuple[Address, ...]:
+        """Everyone."""
+        return self.accounts()
+
+    def totals(self) -> VenueTotals:
+        """Everyone's debts."""
+        return VenueTotals.of(map(self.margin, self.accounts()))
 
     def margin(self, account: Address) -> AccountMargin:
         """Exact margin; unknown while a price is missing."""

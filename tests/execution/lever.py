@@ -14,7 +14,18 @@ from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog
 from keeper.core.ids import ZERO_ADDRESS, Address
 from keeper.core.margin import MarginBreakdown, MarginKind
 from keeper.core.units import BaseAmount, TokenAmount
-from keeper.core.venue import AccountMargin, AuditFinding, Call, Epoch, Health, LiquidationSeen, Pair, Preview, Status
+from keeper.core.venue import (
+    AccountMargin,
+    AuditFinding,
+    Call,
+    Epoch,
+    Health,
+    LiquidationSeen,
+    Pair,
+    Preview,
+    Status,
+    VenueTotals,
+)
 
 PULL, FAIL, LOCK = b"\x00", b"\x01", b"\x02"
 TOPIC = b"\x4c" * 32
@@ -91,6 +102,18 @@ class LeverVenue:
     def accounts(self) -> tuple[Address, ...]:
         """Have no account with debt: the tests admit intents themselves."""
         return ()
+
+    def owes(self, account: Address) -> bool:
+        """Tell whether it is one of the accounts."""
+        return account in self.accounts()
+
+    def suspects(self) -> tuple[Address, ...]:
+        """Suspect everyone."""
+        return self.accounts()
+
+    def totals(self) -> VenueTotals:
+        """Count nothing."""
+        return VenueTotals(0, BaseAmount(0))
 
     def margin(self, account: Address) -> AccountMargin:
         """Whoever is asked about may be liquidated."""

@@ -170,3 +170,33 @@ def test_bytes_that_are_no_dump_are_refused(cut: bytes | int, junk: bytes) -> No
         Two().tables.load(damaged)
     except JournalDamaged as error:
         assert "delete the snapshot" in str(error)  # noqa: PT017 - a lucky junk may also be a dump
+
+
+def test_a_table_tells_which_keys_were_written_since_it_was_asked() -> None:
+    """Keys that were set or undone are told once; at first and after a load any row may be another."""
+    two = Two()
+    assert two.numbers.touched() is None
+    two.run(1, [(b"aa", 1), (b"bb", 2)])
+    assert two.numbers.touched() == {b"aa", b"bb"}
+    two.run(2, [(b"aa", 1), (b"cc", 3)])
+    assert two.numbers.touched() == {b"cc"}
+    two.tables.undo_block(2)
+    assert (two.numbers.touched(), two.numbers.touched()) == ({b"cc"}, set())
+    two.tables.load(two.tables.dump())
+    assert two.numbers.touched() is None
+
+
+def test_a_tally_follows_the_rows() -> None:
+    """Sums by group are those of the rows through sets, undo and load."""
+    two = Two()
+    tally = two.numbers.tally(lambda key, value: (key[:1], value))
+    two.run(1, [(b"aa", 1), (b"ab", 2), (b"bb", 4)])
+    assert (tally.of(b"a"), tally.of(b"b"), tally.of(b"c")) == (3, 4, 0)
+    dump = two.tables.dump()
+    two.run(2, [(b"aa", None), (b"ab", 7)])
+    assert tally.of(b"a") == 7
+    two.tables.undo_block(2)
+    assert tally.of(b"a") == 3
+    two.run(2, [(b"bb", 9)])
+    two.tables.load(dump)
+    assert tally.of(b"b") == 4

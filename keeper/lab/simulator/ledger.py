@@ -11,7 +11,18 @@ from keeper.core.ids import Address, Hash32
 from keeper.core.margin import Bucket, MarginBreakdown, MarginKind
 from keeper.core.runconfig import VenueSpec
 from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad
-from keeper.core.venue import AccountMargin, AuditFinding, Call, Epoch, Health, LiquidationSeen, Pair, Preview, Status
+from keeper.core.venue import (
+    AccountMargin,
+    AuditFinding,
+    Call,
+    Epoch,
+    Health,
+    LiquidationSeen,
+    Pair,
+    Preview,
+    Status,
+    VenueTotals,
+)
 from keeper.lab.simulator import market
 from keeper.lab.simulator.market import POOL, TOKENS, TOPIC, Position
 from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
@@ -143,6 +154,18 @@ class SimulatedLedger:
         return MarginBreakdown(
             self.margin_kind, (Bucket.of_totals("by threshold", "USD", BaseAmount.ONE, weighted, debt),)
         )
+
+    def owes(self, account: Address) -> bool:
+        """Whether the account has debt."""
+        return any(position.debt for position in self._of(account).values())
+
+    def suspects(self) -> tuple[Address, ...]:
+        """Nobody but those who are not healthy: the least that may be told."""
+        return tuple(each for each in self.accounts() if self.margin(each).health.status is not Status.HEALTHY)
+
+    def totals(self) -> VenueTotals:
+        """Everyone's debts."""
+        return VenueTotals.of(map(self.margin, self.accounts()))
 
     def margin(self, account: Address) -> AccountMargin:
         """Exact margin; unknown while a price is missing, or is that of an earlier block."""

@@ -25,12 +25,14 @@ from keeper.core.venue import (
     Pair,
     Preview,
     Status,
+    VenueTotals,
 )
 from keeper.venues.aave_v3 import audit, calls, liquidation
 from keeper.venues.aave_v3.breakdown import breakdown_of
 from keeper.venues.aave_v3.codec import DECODERS, FEED_TOPICS, decode
 from keeper.venues.aave_v3.events import AddressSet, Change, Liquidated, ReserveInitialized, SourceSet
 from keeper.venues.aave_v3.fold import Fold
+from keeper.venues.aave_v3.forms import Suspects
 from keeper.venues.aave_v3.margin import UserAccountData, account_data, position_of
 from keeper.venues.aave_v3.market import Market, Unknown, market_at
 from keeper.venues.aave_v3.math import WAD
@@ -64,6 +66,7 @@ class AaveLedger:
         self._topics = frozenset(self.topics)
         self._state = State()
         self._fold = Fold(self._state, self._root)
+        self._suspects = Suspects(self._state)
         self._market: Market | None = None
         self._accounts: tuple[Address, ...] | None = None
         self._reading = MarketReading(
@@ -215,6 +218,20 @@ class AaveLedger:
         if self._accounts is None:
             self._accounts = () if self._reading.header is not None else tuple(self._fold.owing.debtors())
         return self._accounts
+
+    def owes(self, account: Address) -> bool:
+        """Tell whether the account has debt."""
+        return self._reading.header is None and self._fold.owing.owes(account)
+
+    def suspects(self) -> tuple[Address, ...]:
+        """Every account with debt that its form does not prove healthy, sorted."""
+        return () if self._reading.header is not None else self._suspects.at(self._market_at(None))
+
+    def totals(self) -> VenueTotals:
+        """Return what is kept up with each change: the number of debtors, and each debt token's whole supply."""
+        if self._reading.header is not None:
+            return VenueTotals(0, NOTHING)
+        return VenueTotals(self._fold.owing.count, self._fold.owing.debt_base(self._market_at(None)))
 
     def margin(self, account: Address) -> AccountMargin:
         """Return the account's margin at the current block's timestamp."""

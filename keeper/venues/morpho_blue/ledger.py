@@ -26,6 +26,7 @@ from keeper.core.venue import (
     Pair,
     Preview,
     Status,
+    VenueTotals,
 )
 from keeper.venues.abi import approval_call
 from keeper.venues.morpho_blue import audit, calls, liquidation
@@ -171,6 +172,18 @@ class MorphoLedger:
         if self._accounts is None:
             self._accounts = tuple(self._fold.debtors())
         return self._accounts
+
+    def owes(self, account: Address) -> bool:
+        """Tell whether the account has borrowed."""
+        return account in self._state.borrow_shares.rows
+
+    def suspects(self) -> tuple[Address, ...]:
+        """Everyone."""
+        return self.accounts()
+
+    def totals(self) -> VenueTotals:
+        """Add everyone up."""
+        return VenueTotals.of(map(self.margin, self.accounts()))
 
     def margin(self, account: Address) -> AccountMargin:
         """Return the account's margin at the current block's timestamp.

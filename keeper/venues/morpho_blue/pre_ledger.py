@@ -31,6 +31,7 @@ from keeper.core.venue import (
     Pair,
     Preview,
     Status,
+    VenueTotals,
 )
 from keeper.venues.abi import WORD, address_word, approval_call, selector_of
 from keeper.venues.morpho_blue import calls, pre_liquidation
@@ -169,6 +170,18 @@ class PreLiquidationLedger(MorphoLedger):
         if row is None or row.at != self._state.now.number or not row.value:
             return Zone(market, terms, 0, Unknown(f"the price of the contract's oracle {_why_not(row)}"))
         return Zone(market, terms, int(row.value), None)
+
+    def owes(self, account: Address) -> bool:
+        """Tell whether the account is one of :meth:`accounts`."""
+        return account in self._state.authorized.rows and account in self._state.borrow_shares.rows
+
+    def suspects(self) -> tuple[Address, ...]:
+        """Everyone."""
+        return self.accounts()
+
+    def totals(self) -> VenueTotals:
+        """Add everyone up."""
+        return VenueTotals.of(map(self.margin, self.accounts()))
 
     def margin(self, account: Address) -> AccountMargin:
         """Return the account's margin at the current block's timestamp.

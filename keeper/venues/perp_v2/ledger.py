@@ -25,6 +25,7 @@ from keeper.core.venue import (
     Pair,
     Preview,
     Status,
+    VenueTotals,
 )
 from keeper.venues.abi import WORD, address_word, approval_call
 from keeper.venues.perp_v2 import calls, liquidation
@@ -176,6 +177,18 @@ class PerpLedger:
             return now
         held = account_of(self._state, self._contracts, account)
         return held if isinstance(held, Unknown) else figures_of(now, held, self._decimals)
+
+    def owes(self, account: Address) -> bool:
+        """Tell whether the account is one of :meth:`accounts`."""
+        return account in self.accounts()
+
+    def suspects(self) -> tuple[Address, ...]:
+        """Everyone: funding grows with the square of what it moves, so no linear form bounds an account's margin."""
+        return self.accounts()
+
+    def totals(self) -> VenueTotals:
+        """Add everyone up."""
+        return VenueTotals.of(map(self.margin, self.accounts()))
 
     def margin(self, account: Address) -> AccountMargin:
         """Return the account's margin at the current block's timestamp.

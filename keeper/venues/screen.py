@@ -1,0 +1,117 @@
+"""A venue's accounts in the distance index: ids for addresses, numbers for factors, and who changed since.
+
+It proposes suspects and decides nothing: what it proposes may hang on its own past (when it was built, what came in
+between), who is missing may not, and the exact figures of the suspects decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from keeper.core.ids import Address
+from keeper.margin.distance import DistanceIndex
+from keeper.margin.forms import CASH, FLOAT_BAND, Floats, Form, Places, Rows
+
+Factor = TypeVar("Factor", bound=Hashable)
+PLACEHOLDER = 1.0
+"""The price of a factor that has none yet: who holds it is a suspect without any screen."""
+ANEW_SHARE = 10
+"""One of so many accounts may change between two looks; beyond that everything is built anew."""
+ANEW_MIN = 64
+
+
+class Screen(Generic[Factor]):
+    """The index of a venue, empty until it is built.
+
+    ``price_of`` returns a factor's price now, positive, or ``None`` when there is none to screen by.
+    """
+
+    def __init__(self) -> None:
+        self._index: DistanceIndex | None = None
+        self._accounts: list[Address] = []
+        self._ids: dict[bytes, int] = {}
+        self._factors: dict[Factor, int] = {}
+        self._prices: Floats = np.ones(1)
+
+    @property
+    def size(self) -> int:
+        """How many accounts it was ever told of since it was built."""
+        return len(self._accounts)
+
+    def takes(self, changed: int) -> bool:
+        """Tell whether it can be told of so many changes; else it must be built anew."""
+        return self._index is not None and changed <= max(ANEW_MIN, len(self._accounts) // ANEW_SHARE)
+
+    def build(
+        self,
+        accounts: Sequence[Address],
+        rows: Rows,
+        factors: Iterable[Factor],
+        price_of: Callable[[Factor], float | None],
+    ) -> None:
+        """Forget everything and begin with these rows, whose ids are places in ``accounts``."""
+        self._accounts = list(accounts)
+        self._ids = {account: place for place, account in enumerate(accounts)}
+        self._factors = {factor: number for number, factor in enumerate(factors, CASH + 1)}
+        self._prices = self._priced(np.full(1 + len(self._factors), PLACEHOLDER), price_of)
+        self._index = DistanceIndex(rows, self._prices)
+
+    def number(self, factor: Factor) -> int:
+        """Return the number of a factor, a new one when it has none."""
+        return self._factors.setdefault(factor, CASH + 1 + len(self._factors))
+
+    def update(self, forms: Mapping[Address, Form | None], price_of: Callable[[Factor], float | None]) -> None:
+        """Give accounts other forms, whose factors are numbers by :meth:`number`."""
+        if self._index is None:
+            return
+        fresh = 1 + len(self._factors) - len(self._prices)
+        if fresh:
+            self._prices = self._priced(np.append(self._prices, np.full(fresh, PLACEHOLDER)), price_of)
+            self._index.add_factors(self._prices[-fresh:])
+        for account, form in forms.items():
+            if form is not None and account not in self._ids:
+                self._ids[account] = len(self._accounts)
+                self._accounts.append(account)
+            if account in self._ids:
+                self._index.update(self._ids[account], form)
+
+    def found(self, price_of: Callable[[Factor], float | None]) -> list[Address]:
+        """Return the accounts that may be at risk now, in no order."""
+        if self._index is None:
+            return []
+        self._prices = self._priced(self._prices, price_of)
+        return [self._accounts[place] for place in self._index.tick(self._prices).tolist()]
+
+    def _priced(self, known: Floats, price_of: Callable[[Factor], float | None]) -> Floats:
+        """Return the prices now; a factor that has none keeps the one it had."""
+        now = [price_of(factor) for factor in self._factors]
+        return np.array([1.0, *(old if new is None else new for old, new in zip(known[1:], now, strict=True))])
+
+
+def rows_of(holders: Places, factors: Places, coefficients: Floats, accounts: int) -> Rows:
+    """Return the rows of many accounts at once, in the order of their ids, each with a term of cash for its floors.
+
+    Args:
+        holders: Whose each term is, a number below ``accounts``.
+        factors: Of each term.
+        coefficients: Of each term, not zero.
+        accounts: How many rows there are.
+    """
+    terms = np.bincount(holders, minlength=accounts)
+    owners = np.concatenate([holders, np.arange(accounts)])
+    order = np.argsort(owners, kind="stable")
+    kept = np.where(coefficients > 0, coefficients * (1.0 - FLOAT_BAND), coefficients)
+    return Rows(
+        ids=np.arange(accounts),
+        starts=np.concatenate([[0], np.cumsum(terms + 1)]),
+        factors=np.concatenate([factors, np.full(accounts, CASH)])[order],
+        coefficients=np.concatenate([kept, -(terms + 1.0)])[order],
+    )
+
+
+def form_of(terms: Sequence[tuple[int, float]]) -> Form:
+    """Return the form of one account: its terms, and one of cash for their floors."""
+    return Form((*terms, (CASH, -(len(terms) + 1.0))))

@@ -1,0 +1,146 @@
+"""The screen proposes and the contract's figures decide: none hangs on whom the index left out or on its past."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from keeper.core.decisions import AnyDecision, HealthChanged
+from keeper.core.facts import AnyFact, BlockApplied, BlockHeader, BlockReverted, ClockTicked, RawLog, RunStarted
+from keeper.core.ids import Address, Hash32, content_id
+from keeper.core.runconfig import VenueSpec
+from keeper.core.venue import Ledger
+from keeper.engine.state import OpenLedger
+from keeper.engine.step import Engine
+from keeper.venues import open_ledger
+from keeper.venues.aave_v3.ledger import AaveLedger
+from keeper.venues.aave_v3.math import RAY
+from strategies import STRATEGIES
+from tests.engine.test_real_ledger import CONFIG
+from tests.venues.event_logs import address, log_of
+from tests.venues.synthetic import (
+    BURN,
+    CONFIGURATOR,
+    POOL_PROXY,
+    PRICES,
+    USDC,
+    VARIABLE,
+    WETH,
+    Chain,
+    borrowed,
+    discovery,
+    listing,
+    supplied,
+)
+
+USERS = [address(0x5000 + number) for number in range(120)]
+BLOCKS = 150
+SILENCE_MS = 61_000
+
+
+class Everyone(AaveLedger):
+    """A ledger that screens nobody out."""
+
+    def suspects(self) -> tuple[Address, ...]:
+        """Return everybody."""
+        return self.accounts()
+
+
+def open_everyone(spec: VenueSpec) -> Ledger:
+    """Open a ledger that screens nobody out."""
+    return Everyone(spec)
+
+
+class Story(Chain):
+    """A market in random motion, told as facts: prices, borrowers, governance, silences, and reorgs."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.chance = random.Random(seed)
+        self.unix_ms = 0
+        self.branch = 0
+        self.hashes: list[Hash32] = []
+        self.owed: dict[Address, int] = {}
+
+    def facts(self, ledger: Ledger) -> Iterator[AnyFact]:
+        """Yield them; ``ledger`` says what it wants to be read, and follows each fact before the next."""
+        yield self.applied(ledger, [*discovery(), *listing(WETH), *listing(USDC)])
+        for number in range(BLOCKS):
+            self.move_prices()
+            yield self.applied(ledger, list(self.logs()))
+            if self.chance.random() < 0.05:
+                self.unix_ms += SILENCE_MS
+                yield ClockTicked(self.unix_ms)
+            if self.chance.random() < 0.1 and number > 5:
+                for _ in range(self.chance.randint(1, 3)):
+                    yield self.reverted()
+                self.branch += 1
+
+    def move_prices(self) -> None:
+        """Let WETH move a little, seldom much, and seldom be unknown."""
+        price = self.prices[WETH] or PRICES[WETH]
+        share = self.chance.gauss(1, 0.15 if self.chance.random() < 0.1 else 0.01)
+        self.prices[WETH] = None if self.chance.random() < 0.03 else min(max(int(price * share), 10**10), 10**12)
+
+    def logs(self) -> Iterator[RawLog]:
+        """Yield what a few users do, and seldom what governance does."""
+        for user in self.chance.sample(USERS, 3):
+            owed = self.chance.randint(100, 1_650) * 10**6
+            if user in self.owed and self.chance.random() < 0.5:
+                yield log_of(VARIABLE[USDC], BURN, user, user, self.owed.pop(user), 0, RAY)
+            elif user not in self.owed:
+                yield from supplied(user, WETH, 10**18)
+                yield borrowed(user, USDC, owed)
+                self.owed[user] = owed
+        if self.chance.random() < 0.1:
+            threshold = self.chance.choice((0, 7_000, 8_000, 8_500))
+            configured = "CollateralConfigurationChanged(address,uint256,uint256,uint256)"
+            yield log_of(CONFIGURATOR, configured, WETH, min(threshold, 6_000), threshold, 10_500)
+        if self.chance.random() < 0.1:
+            yield log_of(POOL_PROXY, "UserEModeSet(address,uint8)", self.chance.choice(USERS), 1)
+
+    def applied(self, ledger: Ledger, logs: list[RawLog]) -> BlockApplied:
+        """Return the next block, with what the ledger wants to be read."""
+        self.number += 1
+        numbered = tuple(RawLog(log.address, log.topics, log.data, at, log.tx_hash) for at, log in enumerate(logs))
+        parent = self.hashes[-1] if self.hashes else content_id("none")
+        self.hashes.append(content_id("block", self.branch, self.number))
+        head = BlockHeader(self.number, self.hashes[-1], parent, 12 * self.number, 10**9, b"")
+        return BlockApplied(1, head, numbered, tuple(map(self._answer, ledger.reads(numbered))), 0)
+
+    def reverted(self) -> BlockReverted:
+        """Return the loss of the newest block; what was owed in it is forgotten, and may be owed again."""
+        self.owed.clear()
+        self.number -= 1
+        return BlockReverted(1, self.number + 1, self.hashes.pop())
+
+
+def begun(opened: OpenLedger) -> Engine:
+    """Return an engine whose run has begun."""
+    engine = Engine(opened, STRATEGIES)
+    engine.step(RunStarted(content_id("run"), "1", CONFIG, "{}", 0), 1)
+    return engine
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_decision_hangs_on_the_screen(seed: int) -> None:
+    """Screened, restored from a snapshot at any time, or looking at everybody: every fact has the same decisions."""
+    screened, restored, everyone = begun(open_ledger), begun(open_ledger), begun(open_everyone)
+    story, ledger = Story(seed), screened.ledgers["aave"]
+    made: list[AnyDecision] = []
+    spared = 0
+    for sequence, fact in enumerate(story.facts(ledger), 2):
+        decisions = screened.step(fact, sequence)
+        assert everyone.step(fact, sequence) == decisions, f"seed {seed}, fact {sequence}"
+        assert restored.step(fact, sequence) == decisions, f"seed {seed}, fact {sequence}"
+        made += decisions
+        spared += len(ledger.accounts()) - len(ledger.suspects())
+        if story.chance.random() < 0.1:
+            snapshot, restored = screened.snapshot(), Engine(open_ledger, STRATEGIES)
+            restored.load(snapshot)
+    statuses = {each.margin.health.status.value for each in made if isinstance(each, HealthChanged)}
+    assert statuses == {"healthy", "liquidatable", "unknown"}
+    assert everyone.snapshot() == screened.snapshot() == restored.snapshot()
+    assert spared > BLOCKS
