@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,6 +27,8 @@ async def main():
 asyncio.run(main())
 """
 ENDING_SECONDS_MAX = 10.0
+LONG_CHAIN_BLOCKS = 1_000
+"""More states than the node keeps in memory."""
 
 
 def _is_running(pid: int) -> bool:
@@ -36,12 +39,28 @@ def _is_running(pid: int) -> bool:
         return False
 
 
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.suffix == ".json"]
+
+
 @pytest.mark.chain
 async def test_node_dies_with_its_context() -> None:
     """No node outlives its context."""
     async with running_node() as node:
         assert _is_running(node.pid)
     assert not _is_running(node.pid)
+
+
+@pytest.mark.chain
+async def test_node_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The states that a long chain pushes to the disk go with the node, and none lands in anybody's home."""
+    for variable in ("HOME", "TMPDIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    async with running_node() as node, LabRpc(node.http_url) as rpc:
+        await rpc.call("anvil_mine", hex(LONG_CHAIN_BLOCKS), answer=object)
+        assert _files(tmp_path)
+    assert _files(tmp_path) == []
 
 
 @pytest.mark.chain

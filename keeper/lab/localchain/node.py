@@ -100,8 +100,8 @@ async def running_node(options: NodeOptions | None = None, root: Path | None = N
     chosen = options or NodeOptions()
     node_modules = find_node_modules(root)
     binary = find_anvil(node_modules)
-    with tempfile.TemporaryFile() as output:
-        process = await _launch(binary, chosen, output)
+    with tempfile.TemporaryDirectory(prefix="anvil-") as states, tempfile.TemporaryFile() as output:
+        process = await _launch(binary, chosen, states, output)
         try:
             port = await _listening_port(process, output)
             await _set_up(f"http://127.0.0.1:{port}", chosen)
@@ -116,11 +116,12 @@ async def running_node(options: NodeOptions | None = None, root: Path | None = N
             await _end(process)
 
 
-async def _launch(binary: Path, options: NodeOptions, output: IO[bytes]) -> asyncio.subprocess.Process:
+async def _launch(binary: Path, options: NodeOptions, states: str, output: IO[bytes]) -> asyncio.subprocess.Process:
+    """Start the node; it keeps old states in a folder that goes with it, not in the home of whoever runs it."""
     launcher = Path(__file__).with_name("launch.py")
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", str(launcher), str(os.getpid())),
-        *(str(binary), *options.arguments()),
+        *(str(binary), "--cache-path", states, *options.arguments()),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=output,
         stderr=output,
