@@ -77,6 +77,9 @@ def _compare(ledger: PerpLedger, user: str, theirs: PerpStanding) -> list[str]:
     account = parse_address(user)
     ours = ledger.sales.is_open(account)
     assert (None if isinstance(ours, Unknown) else ours) is theirs.seizable, (user, ours, theirs)
+    if isinstance(ledger.figures(account), Figures):
+        margin, buckets = ledger.margin(account).health.status, ledger.breakdown(account).buckets
+        assert any(bucket.surplus < 0 for bucket in buckets) is (margin is Status.LIQUIDATABLE)
     if ours is True:
         assert ledger.margin(account).health.status is Status.LIQUIDATABLE
         assert account in ledger.accounts()

@@ -9,6 +9,7 @@ import pytest
 from eth_abi.abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from keeper.core.facts import ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32
@@ -17,6 +18,7 @@ from keeper.core.venue import LiquidationSeen, Status
 from keeper.venues.abi import topic_of
 from keeper.venues.perp_v2 import collateral as rules
 from keeper.venues.perp_v2 import reads
+from keeper.venues.perp_v2.breakdown import sale_buckets
 from keeper.venues.perp_v2.collateral import Sale
 from keeper.venues.perp_v2.ledger import PerpLedger
 from keeper.venues.perp_v2.liquidation import Refused
@@ -124,6 +126,44 @@ def test_each_way_opens_at_its_limit_and_not_before(shut: Figures, opened: Figur
     """At the limit itself nothing may be sold; one unit further something may."""
     assert not rules.is_open(NOW, TERMS, shut, THRESHOLD, DECIMALS)
     assert rules.is_open(NOW, TERMS, opened, THRESHOLD, DECIMALS)
+
+
+whole = st.integers(-(10**23), 10**23)
+
+
+@given(
+    st.builds(
+        lambda settlement, pledged, abs_value: _figures(settlement=settlement, pledged=pledged, abs_value=abs_value),
+        whole,
+        st.integers(0, 10**23),
+        st.integers(0, 10**23),
+    ),
+    st.integers(0, 10**11),
+)
+def test_a_bucket_below_zero_is_what_opens_a_sale(figures: Figures, threshold: int) -> None:
+    """The three conditions, shown as margin, decide as the vault does."""
+    buckets = sale_buckets(NOW, TERMS, figures, threshold, CONTRACTS)
+    assert any(bucket.surplus < 0 for bucket in buckets) is rules.is_open(NOW, TERMS, figures, threshold, DECIMALS)
+
+
+TOKEN_NOW = CollateralNow(700_000, 0, 0, 3 * 10**8, 8)
+
+
+@pytest.mark.parametrize(
+    ("debt", "held", "expected"),
+    [
+        (500 * WAD, 10**6, (500 * USD, 166)),
+        (500 * WAD + 1, 10**6, (250 * USD, 83)),
+        (5 * WAD, 1, (5 * USD, 1)),
+        (5 * WAD, 0, (0, 0)),
+    ],
+    ids=["dust, whole", "more than dust, half", "all that is held, and no more", "more than is held"],
+)
+def test_the_most_at_its_limits(debt: int, held: int, expected: tuple[int, int]) -> None:
+    """A debt of just the dust is repaid whole, and what is held is the limit only where the debt buys more."""
+    free = replace(TERMS, fee=0)
+    most = rules.most_of(free, TOKEN_NOW, _figures(settlement=-debt, pledged=0), held, DECIMALS)
+    assert (most.repaid, most.collateral) == expected
 
 
 INDEXED = {

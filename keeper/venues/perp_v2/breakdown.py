@@ -1,20 +1,24 @@
 """An account's margin term by term: cross margin, every deposit and every profit securing every position.
 
 Equity is the account's value (``Vault.getAccountValue``), the requirement a share of what its positions are worth
-(``getMarginRequirementForLiquidation``); both in 1e-18 of the settlement token.
+(``getMarginRequirementForLiquidation``); both in 1e-18 of the settlement token. An account that has deposited other
+tokens has a bucket besides for each of the three conditions on which those are sold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from keeper.core.ids import Address, to_hex
 from keeper.core.margin import ACCOUNT, Bucket, MarginBreakdown, MarginKind, MarginLine
 from keeper.core.units import BigInt
+from keeper.venues.perp_v2.collateral import debt_of
 from keeper.venues.perp_v2.margin import Account, Figures, collateral_value, known, pending_funding, position_value
 from keeper.venues.perp_v2.market import Now, Unknown
-from keeper.venues.perp_v2.math import RATIO, WAD, from_settlement, mul_ratio
-from keeper.venues.perp_v2.state import PerpContracts
+from keeper.venues.perp_v2.math import RATIO, WAD, from_settlement, mul_ratio, to_settlement
+from keeper.venues.perp_v2.state import PerpContracts, Terms
 
 WAD_PER_RATIO = WAD // RATIO
 CUT = "cut off by the contract's rounding"
@@ -29,6 +33,26 @@ def breakdown_of(now: Now, account: Account, figures: Figures, contracts: PerpCo
         lines.append(MarginLine(item=CUT, equity=BigInt(cuts[0]), requirement=BigInt(cuts[1])))
     bucket = Bucket(name=ACCOUNT, unit=to_hex(contracts.settlement), scale=BigInt(WAD), lines=tuple(lines))
     return MarginBreakdown(MarginKind.CROSS, (bucket,))
+
+
+def sale_buckets(
+    now: Now, terms: Terms, figures: Figures, threshold: int, contracts: PerpContracts
+) -> tuple[Bucket, ...]:
+    """Return a bucket for each condition of ``isLiquidatable``: below zero, collateral may be sold."""
+    unit, decimals, debt = to_hex(contracts.settlement), contracts.settlement_decimals, debt_of(figures)
+    owed = from_settlement(to_settlement(debt, decimals), decimals)
+    sides = {
+        "sale: account value": (
+            figures.settlement_value + figures.pledged,
+            mul_ratio(figures.abs_value, now.config.mm + terms.buffer),
+        ),
+        "sale: share of collateral": (mul_ratio(figures.pledged, terms.debt_ratio), debt),
+        "sale: debt allowed": (from_settlement(threshold, decimals), owed),
+    }
+    return tuple(
+        msgspec.structs.replace(Bucket.of_totals("as the vault compares", unit, WAD, *each), name=name)
+        for name, each in sides.items()
+    )
 
 
 def told(contracts: PerpContracts, value: int, requirement: int) -> MarginBreakdown:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from keeper.core.errors import NodeMalformed
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ADDRESS_LENGTH, Address
@@ -221,7 +223,8 @@ class PerpLedger:
         if not isinstance(now, Unknown) and not isinstance(held, Unknown):
             found = figures_of(now, held, self._decimals)
             if not isinstance(found, Unknown):
-                return breakdown_of(now, held, found, self._contracts)
+                own = breakdown_of(now, held, found, self._contracts)
+                return msgspec.structs.replace(own, buckets=own.buckets + self.sales.buckets(account))
         said = self._value_and_requirement(account)
         if isinstance(said, Unknown):
             return MarginBreakdown(self.margin_kind, (), said.reason)

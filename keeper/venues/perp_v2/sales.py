@@ -15,9 +15,11 @@ import msgspec
 
 from keeper.core.facts import RawLog
 from keeper.core.ids import ADDRESS_LENGTH, Address
+from keeper.core.margin import Bucket
 from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad
 from keeper.core.venue import LiquidationSeen, Pair, Preview
 from keeper.venues.perp_v2 import collateral as rules
+from keeper.venues.perp_v2.breakdown import sale_buckets
 from keeper.venues.perp_v2.collateral import Sale
 from keeper.venues.perp_v2.events import CollateralLiquidated
 from keeper.venues.perp_v2.fold import takers
@@ -85,16 +87,29 @@ class Sales:
             return now
         if account in self._state.providers():
             return self._standing_of_maker(account)
-        figures, terms, own = self._figures(now, account), now.terms, self._state.threshold(account)
+        figures, terms = self._figures(now, account), now.terms
         if isinstance(figures, Unknown):
             return figures
         if isinstance(terms, Unknown):
             return terms
-        threshold = int(terms.threshold) if own is None else own
-        is_open = rules.is_open(now, terms, figures, threshold, self._decimals)
+        is_open = rules.is_open(now, terms, figures, self._threshold(terms, account), self._decimals)
         return Standing(
             is_open, figures.settlement_value + figures.pledged, figures.requirement, rules.debt_of(figures)
         )
+
+    def _threshold(self, terms: Terms, account: Address) -> int:
+        own = self._state.threshold(account)
+        return int(terms.threshold) if own is None else own
+
+    def buckets(self, account: Address) -> tuple[Bucket, ...]:
+        """Return what decides about a sale; none without collateral, and of one whose figures are not our own."""
+        now = self._now()
+        if isinstance(now, Unknown) or isinstance(now.terms, Unknown) or not self._state.pledged(account):
+            return ()
+        figures = self._figures(now, account)
+        if isinstance(figures, Unknown):
+            return ()
+        return sale_buckets(now, now.terms, figures, self._threshold(now.terms, account), self._contracts)
 
     def _standing_of_maker(self, account: Address) -> Standing | Unknown:
         row = self._maker(account)
