@@ -14,7 +14,7 @@ import pytest
 @pytest.mark.chain
 @pytest.mark.soak
 def test_the_demo_saves_everybody(tmp_path: Path) -> None:
-    """The command leaves with zero, helps accounts of every protocol, leaves none that could be helped, and verifies."""
+    """The command leaves with zero, helps accounts of every protocol, leaves none that could be, and verifies."""
     demo = [sys.executable, "-m", "keeper.cli", "demo", "--json", "--out", str(tmp_path / "out")]
     run = subprocess.run(demo, capture_output=True, text=True, check=False, timeout=120)
 
