@@ -16,6 +16,8 @@ from keeper.margin.distance import DistanceIndex
 from keeper.margin.forms import CASH, FLOAT_BAND, Floats, Form, Places, Rows
 
 Factor = TypeVar("Factor", bound=Hashable)
+LEAST_PRICE, GREATEST_PRICE = 1e-300, 1e100
+"""Prices that a sum of 256-bit balances bears: the least counts for nothing, beyond the greatest nobody is screened."""
 PLACEHOLDER = 1.0
 """The price of a factor that has none yet: who holds it is a suspect without any screen."""
 ANEW_SHARE = 10

@@ -17,8 +17,8 @@ The sum is never above what the contract compares, collateral by threshold less 
 * v3.0 floors the average threshold to a whole basis point. It loses less than one of the whole collateral, which is one
   of each: so there ``t`` is one basis point less. Its average counts what has a threshold only; what a mode gives none,
   where the reserve has one, is not screened. v3.6 sums by threshold and floors no average.
-* A threshold of nothing is :data:`LEAST_PRICE`: with any balance that fits the contract's words far below the half that
-  cash has to spare.
+* A threshold of nothing is :data:`keeper.venues.screen.LEAST_PRICE`: with any balance that fits the contract's words
+  far below the half that cash has to spare.
 * float64 errs by less than :data:`keeper.margin.forms.FLOAT_BAND`, which is taken off the coefficients of collateral.
 
 Not screened, but always suspects: who owes at a rate of their own, and who holds a reserve, or is in a mode, of which a
@@ -37,10 +37,8 @@ from keeper.margin.forms import Form
 from keeper.venues.aave_v3.market import NO_CATEGORY, CategoryNow, Market, ReserveNow, Unknown
 from keeper.venues.aave_v3.math import PERCENT, RAY
 from keeper.venues.aave_v3.state import BORROWING_BITS, State
-from keeper.venues.screen import Screen, form_of, rows_of
+from keeper.venues.screen import GREATEST_PRICE, LEAST_PRICE, Screen, form_of, rows_of
 
-LEAST_PRICE, GREATEST_PRICE = 1e-300, 1e100
-"""Effective prices that a sum of 256-bit balances bears; beyond the greatest, who holds the reserve is not screened."""
 DEBT, COLLATERAL = 0, 1
 _BITMAP_BYTES = 32
 

@@ -34,6 +34,7 @@ from keeper.venues.morpho_blue.breakdown import breakdown_of
 from keeper.venues.morpho_blue.codec import DECODERS, decode
 from keeper.venues.morpho_blue.events import Change, Liquidated, PreLiquidated
 from keeper.venues.morpho_blue.fold import Fold
+from keeper.venues.morpho_blue.forms import Suspects
 from keeper.venues.morpho_blue.liquidation import CEILING_SECONDS, Form, Outcome, form_of, liquidate
 from keeper.venues.morpho_blue.market import Figures, Market, Position, Unknown, figures, market_at, position_of
 from keeper.venues.morpho_blue.math import ORACLE_PRICE_SCALE, WAD
@@ -71,6 +72,7 @@ class MorphoLedger:
         self._loan_price = int(isolated.loan_price)
         self._state = State() if state is None else state
         self._fold = Fold(self._state)
+        self._suspects = Suspects(self._state)
         self._markets: dict[int, Market] = {}
         self._accounts: tuple[Address, ...] | None = None
 
@@ -178,12 +180,14 @@ class MorphoLedger:
         return account in self._state.borrow_shares.rows
 
     def suspects(self) -> tuple[Address, ...]:
-        """Everyone."""
-        return self.accounts()
+        """Every account with debt that its form does not prove healthy, sorted."""
+        return self._suspects.at(self.market())
 
     def totals(self) -> VenueTotals:
-        """Add everyone up."""
-        return VenueTotals.of(map(self.margin, self.accounts()))
+        """Return the number of borrowers and the contract's own total of what is owed."""
+        market = self.market()
+        owed = int(market.totals.borrow_assets) if market.doubt is None else 0
+        return VenueTotals(len(self._state.borrow_shares.rows), market.value(owed))
 
     def margin(self, account: Address) -> AccountMargin:
         """Return the account's margin at the current block's timestamp.

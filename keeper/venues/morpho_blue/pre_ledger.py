@@ -176,7 +176,7 @@ class PreLiquidationLedger(MorphoLedger):
         return account in self._state.authorized.rows and account in self._state.borrow_shares.rows
 
     def suspects(self) -> tuple[Address, ...]:
-        """Everyone."""
+        """Everyone: the line is the contract's own, and its forms are not written."""
         return self.accounts()
 
     def totals(self) -> VenueTotals:
