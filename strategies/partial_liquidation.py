@@ -24,6 +24,9 @@ exception: where debt will be left whatever is done, all that the contract lets 
 because then somebody will take it anyway. When nothing earns the minimum, the slice that earns most is proposed all the
 same: the gate refuses it, and its refusal is on record with the figures.
 
+Where the venue hands positions over instead, :mod:`strategies.takeover` sizes what is taken over, by the same
+objectives; what it does not find is looked for among the pairs.
+
 A slice whose call would revert is never proposed. Every proposal carries the alternatives it beat, each with why.
 """
 
@@ -38,6 +41,7 @@ from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad
 from keeper.core.venue import AccountMargin, Pair, StrategyView, VenueView
 from keeper.margin.sizing import Slippage
 from keeper.margin.slices import Costs, PairSlices, Slice
+from strategies.takeover import AccountTakeovers
 
 TOXIC = "toxic: lowers health"
 
@@ -51,7 +55,9 @@ def decide(view: StrategyView, at_risk: Sequence[AccountMargin], spec: PartialLi
         spec: The operator's parameters.
     """
     for margin in at_risk:
-        proposal = _Account(view, margin, spec).proposal()
+        takeovers = view.venue(margin.venue).takeovers
+        taken = None if takeovers is None else AccountTakeovers(view, takeovers, margin, spec).proposal()
+        proposal = taken or _Account(view, margin, spec).proposal()
         if proposal is not None:
             yield proposal
 

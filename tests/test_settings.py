@@ -195,7 +195,7 @@ WS_EXAMPLE = 'write for example ws = ["ws://127.0.0.1:8545"] (list of URLs: wher
 LISTEN_EXAMPLE = 'write for example listen = "127.0.0.1:9464" (host:port: where metrics and health are served)'
 ADDRESS_EXAMPLE = (
     'write for example address = "0x2f39d218133afab8f2b819b1066c7e434ad94e9e"'
-    " (address: the protocol's root contract (Aave: PoolAddressesProvider; Morpho: the contract itself))"
+    " (address: the root contract (Aave: PoolAddressesProvider; Morpho: the contract itself; Perp: ClearingHouse))"
 )
 
 
@@ -348,7 +348,7 @@ class TestRefusal:
     def test_protocol(self) -> None:
         """A protocol that is not built is refused."""
         assert refusal(MINIMAL.replace("aave_v3", "aave_v9")) == (
-            "keeper.toml: venues.aave.protocol = \"aave_v9\": must be 'aave_v3' or 'morpho_blue'; "
+            "keeper.toml: venues.aave.protocol = \"aave_v9\": must be 'aave_v3', 'morpho_blue' or 'perp_v2'; "
             'write for example protocol = "aave_v3" (name: the protocol)'
         )
 
@@ -768,3 +768,50 @@ def test_redacted() -> None:
     assert "password" not in redacted["signers"]["main"]
     assert redacted["strategies"]["partial_liquidation"]["target_health"] == "1.05"
     assert redacted["venues"]["aave"]["address"] == "0x2f39d218133afab8f2b819b1066c7e434ad94e9e"
+
+
+PERP_KEYS = (
+    *("account_balance", "exchange", "vault", "config", "collateral_manager", "registry", "insurance_fund", "quote"),
+    "settlement",
+)
+CONTRACTS = "\n".join(f'{key} = "0x{place:02x}{"07" * 19}"' for place, key in enumerate(PERP_KEYS))
+
+
+def with_perp(contracts: str) -> str:
+    """Return a configuration whose venue is an exchange of perpetuals."""
+    text = MINIMAL.replace('protocol = "aave_v3"', 'protocol = "perp_v2"')
+    return f"{text}\n[venues.aave.contracts]\n{contracts}\n"
+
+
+@pytest.mark.usefixtures("here")
+class TestExchange:
+    """A venue of Perpetual Protocol needs its contracts, and nobody else has any."""
+
+    def test_contracts(self) -> None:
+        """Each is an address; the settlement token has six decimals unless told otherwise."""
+        contracts = load(with_perp(CONTRACTS)).venues["aave"].contracts
+        assert contracts is not None
+        assert (contracts.vault.hex(), contracts.settlement_decimals) == ("02" + "07" * 19, 6)
+
+    @pytest.mark.parametrize("key", PERP_KEYS)
+    def test_missing(self, key: str) -> None:
+        """One that is left out is named, with an example."""
+        line = next(line for line in CONTRACTS.splitlines() if line.startswith(f"{key} ="))
+        assert refusal(with_perp(CONTRACTS.replace(line, ""))).startswith(
+            f"keeper.toml: venues.aave.contracts.{key}: is missing; write for example {key} = "
+        )
+
+    def test_all_missing(self) -> None:
+        """Without the section it is the section that is missing."""
+        text = MINIMAL.replace('protocol = "aave_v3"', 'protocol = "perp_v2"')
+        assert refusal(text) == (
+            "keeper.toml: venues.aave.contracts: is missing; perp_v2 needs it; "
+            "write [venues.aave.contracts] and its keys, see config/README.md"
+        )
+
+    def test_not_of_others(self) -> None:
+        """Another protocol's venue has none, and this one is no isolated market."""
+        text = with_perp(CONTRACTS).replace("perp_v2", "aave_v3")
+        assert refusal(text) == "keeper.toml: venues.aave.contracts: is nothing that aave_v3 has; leave it out"
+        text = with_perp(CONTRACTS).replace('"perp_v2"', '"perp_v2"\nloan_usd = 1')
+        assert refusal(text) == "keeper.toml: venues.aave.loan_usd: is nothing that perp_v2 has; leave it out"

@@ -10,6 +10,7 @@ import msgspec
 from keeper.core.ids import Address
 from keeper.core.runconfig import (
     ChainSpec,
+    ExchangeSpec,
     IsolatedSpec,
     Limits,
     PartialLiquidationSpec,
@@ -56,6 +57,7 @@ def run_config(settings: Settings, *, live: bool, signers: Mapping[str, Address]
                 prices=venue.prices,
                 bootstrap=venue.bootstrap,
                 isolated=_isolated(venue),
+                contracts=_contracts(venue),
             )
             for name, venue in settings.venues.items()
         ),
@@ -73,6 +75,10 @@ def _isolated(venue: VenueSettings) -> IsolatedSpec | msgspec.UnsetType:
         loan_price=Price(_scaled(venue.loan_usd, USD_BASE)),
         pre_liquidation=msgspec.UNSET if venue.pre_liquidation is None else venue.pre_liquidation,
     )
+
+
+def _contracts(venue: VenueSettings) -> ExchangeSpec | msgspec.UnsetType:
+    return msgspec.UNSET if venue.contracts is None else ExchangeSpec(**venue.contracts.model_dump())
 
 
 def _chain(name: str, chain: ChainSettings) -> ChainSpec:

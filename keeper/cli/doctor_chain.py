@@ -14,6 +14,7 @@ from keeper.chain.subscription import SubscriptionOptions, subscribed
 from keeper.chain.wire import decode_header, read_quantity
 from keeper.cli.doctor_aave import examine_aave
 from keeper.cli.doctor_morpho import examine_morpho
+from keeper.cli.doctor_perp import examine_perp, free_collateral
 from keeper.cli.findings import Findings
 from keeper.core.errors import CredentialError, NodeMalformed, NodeRefused, NotHolding
 from keeper.core.facts import BlockHeader
@@ -26,7 +27,7 @@ CLOCK_SKEW_SECONDS_MAX = 15
 ARCHIVE_BLOCKS = 128
 """How far back a node that is no archive still has state."""
 ZERO_ADDRESS_HEX = "0x" + "00" * 20
-EXAMINERS = {"aave_v3": examine_aave, "morpho_blue": examine_morpho}
+EXAMINERS = {"aave_v3": examine_aave, "morpho_blue": examine_morpho, "perp_v2": examine_perp}
 """Who looks at a venue, by its protocol."""
 
 
@@ -72,10 +73,25 @@ async def _examine_contents(settings: Settings, name: str, node: Node, findings:
     for venue_name, venue in settings.venues.items():
         if venue.chain == name:
             await EXAMINERS[venue.protocol](venue_name, venue, node, findings)
+            if venue.protocol == "perp_v2":
+                await _examine_deposits(settings, venue_name, node, findings)
     if settings.strategies.chosen:
         findings.check(f"{name} gas", partial(_gas_value, settings.chains[name], name))
     for signer in settings.signers:
         await findings.ask(f"signer {signer} on {name}", _balance(settings, signer, node))
+
+
+async def _examine_deposits(settings: Settings, venue: str, node: Node, findings: Findings) -> None:
+    """Look at what the signers have deposited at an exchange: without it they can take nothing over."""
+    strategy = settings.strategies.partial_liquidation
+    acts = strategy is not None and venue in strategy.venues
+    for signer in strategy.all_signers if strategy is not None and acts else ():
+        try:
+            address = keystore_address(settings.signers[signer].keystore)
+        except CredentialError:
+            continue
+        asked = free_collateral(settings.venues[venue], address, node, live=settings.mode == "live")
+        await findings.ask(f"signer {signer} at {venue}", asked)
 
 
 async def block_at(node: Node, tag: str) -> BlockHeader:

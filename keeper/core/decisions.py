@@ -69,6 +69,7 @@ class Intent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """An admitted proposal, or an allowance it needs. ``intent_id`` is derived from its content.
 
     ``gas_price_wei_max`` is the ceiling its fees may be bumped to, ``gas`` what it is expected to take.
+    ``margin_base`` is the most of the signer's free collateral at the venue that it binds.
     """
 
     intent_id: Hash32
@@ -87,6 +88,7 @@ class Intent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     admitted_at_block: int
     valid_until_block: int
     gas: int = 0
+    margin_base: BaseAmount = BaseAmount(0)
 
 
 class HealthChanged(Decision, frozen=True, tag="HealthChanged/1"):

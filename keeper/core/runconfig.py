@@ -41,14 +41,31 @@ class IsolatedSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     pre_liquidation: Address | msgspec.UnsetType = msgspec.UNSET
 
 
+class ExchangeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The contracts of an exchange of perpetuals beside its root. None of them names another in an event."""
+
+    account_balance: Address
+    exchange: Address
+    vault: Address
+    config: Address
+    collateral_manager: Address
+    registry: Address
+    insurance_fund: Address
+    quote: Address
+    settlement: Address
+    settlement_decimals: int
+
+
 class VenueSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A deployment of a protocol on a chain.
 
-    ``root`` is the protocol's root contract (Aave: PoolAddressesProvider; Morpho: the contract itself). ``prices`` is
+    ``root`` is the protocol's root contract (Aave: PoolAddressesProvider; Morpho: the contract itself; Perpetual
+    Protocol: the clearing house). ``prices`` is
     ``"read"`` (the venue's oracle is called at every block) or ``"events"`` (its feeds emit ``AnswerUpdated``; the
     oracle is called once for each new source). ``bootstrap`` is ``"logs"`` (all events since ``from_block`` are folded)
     or ``"snapshot"`` (the venue is read at one block). ``isolated`` is set where the protocol has isolated markets,
-    else unset (and so not encoded) rather than empty: records of before it are read and written alike.
+    ``contracts`` where it is an exchange; else they are unset (and so not encoded) rather than empty: records of before
+    them are read and written alike.
     """
 
     name: str
@@ -59,6 +76,7 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     prices: Literal["read", "events"]
     bootstrap: Literal["logs", "snapshot"] = "logs"
     isolated: IsolatedSpec | msgspec.UnsetType = msgspec.UNSET
+    contracts: ExchangeSpec | msgspec.UnsetType = msgspec.UNSET
 
 
 class SignerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ import msgspec
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32
 from keeper.core.margin import MarginModel
-from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
+from keeper.core.units import BaseAmount, BigInt, Bps, Rounding, TokenAmount, Wad, mul_div
 
 
 class Status(Enum):
@@ -81,12 +81,35 @@ class Pair(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     collateral_base: BaseAmount
 
 
+class Takeover(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What taking a position over means for the one who takes it.
+
+    Attributes:
+        size: What is taken over, signed as the position, in the base token's 1e-18.
+        fee: What the taker earns by it, in the quote token's 1e-18.
+        margin_base: The most of its free collateral that this can bind.
+        free_base: Its free collateral afterwards; below zero the contract refuses.
+        position: Its position in that market afterwards, as ``size``.
+    """
+
+    size: BigInt
+    fee: TokenAmount
+    margin_base: BaseAmount
+    free_base: BaseAmount
+    position: BigInt
+
+
 class Preview(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What the contract would do if this much were covered now, to the wei.
 
     ``seized`` is what the liquidator receives, ``protocol_fee`` what the treasury takes on top, both in collateral
     tokens. ``health_after`` is ``None`` when no debt is left. ``revert`` is the contract's error when it would refuse;
     the amounts are then zero.
+
+    A position that is taken over (``takeover`` is set) is told in the same words: the debt asset is the quote token and
+    the collateral asset the base token, ``cover`` and ``seized`` are sizes, ``repaid`` is their notional at the mark
+    price. ``repaid_base`` is that notional: what the taker is exposed to. ``seized_base`` is the notional and the fee.
+    What is left of the debt is the margin requirement.
     """
 
     debt_asset: Address
@@ -100,6 +123,7 @@ class Preview(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     debt_left_base: BaseAmount
     health_after: Wad | None
     revert: str | None
+    takeover: Takeover | None = None
 
     def value_base(self, seen: LiquidationSeen) -> tuple[BaseAmount, BaseAmount]:
         """Value what happened (repaid, seized), rounded down.
@@ -123,7 +147,11 @@ class Call(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class LiquidationSeen(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A liquidation that happened, by whomever, read from the venue's own event."""
+    """A liquidation that happened, by whomever, read from the venue's own event.
+
+    Of a position that was taken over the assets and amounts are those of :class:`Preview`: quote and base token,
+    notional and size.
+    """
 
     venue: str
     account: Address
@@ -148,11 +176,29 @@ class AuditFinding(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
         return self.ours == self.theirs
 
 
+class TakeoverView(Protocol):
+    """What may be asked of a venue where a liquidator takes positions over at the mark price. Sizes are unsigned."""
+
+    @property
+    def target(self) -> Address:
+        """The contract that is called."""
+
+    def largest(self, account: Address) -> tuple[tuple[Address, TokenAmount], ...]:
+        """Every market in which a position of the account may be taken over, and the largest size of it."""
+
+    def preview(self, account: Address, market: Address, size: TokenAmount, taker: Address) -> Preview:
+        """What the contract would do, exactly; that the taker's free collateral is short is told, and no revert."""
+
+
 class VenueView(Protocol):
     """What a strategy may ask of a venue, at the block that is being decided on."""
 
     name: str
     liquidation_gas: int
+
+    @property
+    def takeovers(self) -> TakeoverView | None:
+        """How positions are taken over; ``None`` where liquidators repay debts only."""
 
     def pairs(self, account: Address) -> tuple[Pair, ...]:
         """Every debt and collateral combination of the account that may be liquidated."""
@@ -330,8 +376,19 @@ class StrategyView(Protocol):
     """What a strategy sees when it decides: venues, free inventory, gas, and what a slice must earn."""
 
     @property
+    def signer(self) -> Address:
+        """Who would sign."""
+
+    @property
     def profit_base_min(self) -> BaseAmount:
         """The operator's minimum: the gate refuses what earns less."""
+
+    @property
+    def spend_base_max(self) -> BaseAmount:
+        """What one slice may cost, or expose the signer to."""
+
+    def margin_reserved_base(self, venue: str) -> BaseAmount:
+        """What intents in flight may still bind of the signer's free collateral at a venue."""
 
     def venue(self, name: str) -> VenueView:
         """A venue by its configured name."""

@@ -25,7 +25,8 @@ def liquidation_intent(
 ) -> Intent:
     """Make a proposal into an intent.
 
-    Its fees may rise until the profit above the operator's minimum is used up.
+    Its fees may rise until the profit above the operator's minimum is used up. A position that is taken over takes no
+    token of the signer's: it binds what the signer has deposited at the venue, and its notional counts as spent.
 
     Args:
         proposal: The slice.
@@ -36,7 +37,7 @@ def liquidation_intent(
         failed: How often the account was tried in vain; part of the id, so that a new try is a new intent.
         native_base: The value of one native coin, USD 1e-8.
     """
-    preview = proposal.preview
+    preview, taken = proposal.preview, proposal.preview.takeover
     call = ledger.liquidation_call(proposal.account, preview)
     headroom = proposal.profit_base + proposal.gas_cost_base - limits.profit_base_min
     return Intent(
@@ -49,13 +50,14 @@ def liquidation_intent(
         epoch=proposal.epoch,
         to=call.to,
         data=call.data,
-        spend=TokenSpend(preview.debt_asset, preview.cover),
+        spend=TokenSpend(preview.debt_asset, preview.cover if taken is None else TokenAmount(0)),
         spend_base=preview.repaid_base,
         profit_base=proposal.profit_base,
         gas_price_wei_max=price_wei_borne(headroom, ledger.liquidation_gas, native_base, limits.gas_price_wei_max),
         admitted_at_block=head_number,
         valid_until_block=head_number + signer.valid_for_blocks,
         gas=ledger.liquidation_gas,
+        margin_base=BaseAmount(0) if taken is None else taken.margin_base,
     )
 
 

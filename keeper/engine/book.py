@@ -28,7 +28,7 @@ from keeper.core.facts import (
     SignerReleased,
 )
 from keeper.core.ids import Address, Hash32, to_hex
-from keeper.core.units import TokenAmount
+from keeper.core.units import BaseAmount, TokenAmount
 from keeper.engine.book_state import BookState, Ended
 from keeper.engine.breaker import Breakers, Revert
 from keeper.engine.gas_budget import GasBooking, GasWindow
@@ -136,6 +136,11 @@ class IntentBook:
             ),
             TokenAmount(0),
         )
+
+    def margin_reserved(self, venue: str, signer: str) -> BaseAmount:
+        """Return what unmined intents may bind of a signer's free collateral; of mined ones the ledger tells."""
+        unmined = (tracked.intent for tracked in self._tracked.values() if tracked.is_unmined)
+        return sum((one.margin_base for one in unmined if (one.venue, one.signer) == (venue, signer)), BaseAmount(0))
 
     def admit(self, intent: Intent, elapsed_ms: int) -> None:
         """Take a new intent.

@@ -175,6 +175,7 @@ class Head:
             state.intents,
             self._wallet(signer),
             state.run.limits,
+            signer=signer,
             live=state.run.live,
         )
 

@@ -97,8 +97,13 @@ def venue_paused(case: Case) -> str | None:
 
 
 def target_not_allowed(case: Case) -> str | None:
-    """A liquidation may call the venue's own pool, an allowance one of its tokens; nothing else is ever called."""
-    allowed = case.ledger.tokens() if case.intent.kind == "approval" else (case.ledger.spender,)
+    """A liquidation may call the venue's own pool, an allowance one of its tokens; nothing else is ever called.
+
+    Where positions are taken over, the contract that hands them over is the pool.
+    """
+    taken, takeovers = case.proposal is not None and case.proposal.preview.takeover, case.ledger.takeovers
+    pool = takeovers.target if taken and takeovers is not None else case.ledger.spender
+    allowed = case.ledger.tokens() if case.intent.kind == "approval" else (pool,)
     return None if case.intent.to in allowed else f"{to_hex(case.intent.to)} is not a contract of {case.intent.venue}"
 
 
@@ -206,6 +211,17 @@ def allowance_short(case: Case) -> str | None:
     return None if allowed >= reserved + spend.amount else f"{allowed} of {to_hex(spend.token)} is allowed"
 
 
+def free_collateral_short(case: Case) -> str | None:
+    """Who takes a position over must have deposited what it binds, beyond what intents in flight may bind."""
+    taken = None if case.proposal is None else case.proposal.preview.takeover
+    if taken is None:
+        return None
+    left = taken.free_base - case.book.margin_reserved(case.intent.venue, case.signer.name)
+    if left >= BaseAmount(0):
+        return None
+    return f"{-left} more is needed as free collateral at {case.intent.venue} (USD 1e-8)"
+
+
 def in_flight_max(case: Case) -> str | None:
     """A signer has a limited number of unmined transactions, so that one stuck nonce blocks few.
 
@@ -238,6 +254,7 @@ RULES: tuple[Rule, ...] = (
     gas_unfunded,
     inventory_short,
     allowance_short,
+    free_collateral_short,
     in_flight_max,
 )
 """The gate, in order. A rule's name is its reason."""

@@ -9,7 +9,7 @@ from keeper.core.decisions import Proposal
 from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address
-from keeper.core.runconfig import ChainSpec, Holding, Limits
+from keeper.core.runconfig import ChainSpec, Holding, Limits, SignerSpec
 from keeper.core.units import UINT256_MAX, BaseAmount, Rounding, TokenAmount, mul_div
 from keeper.core.venue import AccountMargin, Ledger, StrategyView, VenueView
 from keeper.engine.book import IntentBook
@@ -38,6 +38,7 @@ class HeadView:
         wallet: SignerRead | None,
         limits: Limits,
         *,
+        signer: SignerSpec,
         live: bool,
     ) -> None:
         self._chain = chain
@@ -46,12 +47,27 @@ class HeadView:
         self._book = book
         self._wallet = wallet
         self._limits = limits
+        self._signer = signer
         self._live = live
+
+    @property
+    def signer(self) -> Address:
+        """Return who would sign."""
+        return self._signer.address
 
     @property
     def profit_base_min(self) -> BaseAmount:
         """Return what a slice must earn to pass the gate."""
         return self._limits.profit_base_min
+
+    @property
+    def spend_base_max(self) -> BaseAmount:
+        """Return the limit of one intent."""
+        return self._limits.spend_base_per_intent_max
+
+    def margin_reserved_base(self, venue: str) -> BaseAmount:
+        """Return what unmined intents may bind of the signer's free collateral at a venue."""
+        return self._book.margin_reserved(venue, self._signer.name)
 
     def venue(self, name: str) -> VenueView:
         """Return a venue of this chain.

@@ -9,6 +9,7 @@ from keeper.settings.credentials import development_keys, forget_secrets
 from keeper.settings.loading import load_settings
 from keeper.settings.model import (
     ChainSettings,
+    ContractSettings,
     HttpSettings,
     JournalSettings,
     LimitSettings,
@@ -25,6 +26,7 @@ from keeper.settings.values import Listen, NodeUrl
 
 __all__ = [
     "ChainSettings",
+    "ContractSettings",
     "HttpSettings",
     "JournalSettings",
     "LimitSettings",

@@ -29,10 +29,14 @@ from keeper.settings.model import ENV_PREFIX, SellingSettings, Settings, VenueSe
 SHOWN_LENGTH_MAX = 60
 """Characters of a wrong value in a message."""
 MISSING = "is missing"
-ISOLATED = frozenset({"morpho_blue"})
-"""The protocols of which a venue is one isolated market, folded from logs, its prices read."""
 PRE_LIQUIDATION = "pre_liquidation"
 """The key of a venue that is such a contract, and the strategy for it."""
+WANTED: Mapping[str, frozenset[str]] = {
+    "aave_v3": frozenset(),
+    "morpho_blue": frozenset({"market", "loan_usd"}),
+    "perp_v2": frozenset({"contracts"}),
+}
+"""What a venue of each protocol needs beside its address; one that needs anything is folded from logs, prices read."""
 _FILE_SUFFIX = "_FILE"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -250,16 +254,17 @@ def _shared_chain_ids(settings: Settings) -> Iterator[_Problem]:
 
 def _unfitting(path: tuple[str, ...], venue: VenueSettings) -> Iterator[_Problem]:
     """Yield what a venue's protocol wants and does not have, or has and does not take."""
-    isolated = {"market": venue.market, "loan_usd": venue.loan_usd}
-    if venue.protocol not in ISOLATED:
-        for key, value in {**isolated, PRE_LIQUIDATION: venue.pre_liquidation}.items():
-            if value is not None:
-                yield _Problem((*path, key), None, f"is nothing that {venue.protocol} has", "leave it out")
-        return
-    for key, value in isolated.items():
-        if value is None:
+    wanted = WANTED[venue.protocol]
+    if venue.pre_liquidation is not None and venue.protocol != "morpho_blue":
+        yield _Problem((*path, PRE_LIQUIDATION), None, f"is nothing that {venue.protocol} has", "leave it out")
+    for key, value in (("market", venue.market), ("loan_usd", venue.loan_usd), ("contracts", venue.contracts)):
+        if key not in wanted and value is not None:
+            yield _Problem((*path, key), None, f"is nothing that {venue.protocol} has", "leave it out")
+        if key in wanted and value is None:
             reason = f"{MISSING}; {venue.protocol} needs it"
             yield _Problem((*path, key), None, reason, _how_to_write((*path, key)))
+    if not wanted:
+        return
     for key, chosen, only in (("prices", venue.prices, "read"), ("bootstrap", venue.bootstrap, "logs")):
         if chosen != only:
             reason = f"{venue.protocol} has no other way than {_shown(only)}"

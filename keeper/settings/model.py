@@ -127,13 +127,34 @@ class SignerSettings(Section):
     )
 
 
+def _contract(description: str) -> Any:  # noqa: ANN401 - pydantic's own signature
+    return _key(description, "address", '"0x82ac2ce43e33683c58be4cdc40975e73aa50f459"')
+
+
+class ContractSettings(Section):
+    """The contracts of an exchange of perpetuals: no event names them, `keeper doctor` compares them."""
+
+    account_balance: AddressValue = _contract("the AccountBalance")
+    exchange: AddressValue = _contract("the Exchange")
+    vault: AddressValue = _contract("the Vault")
+    config: AddressValue = _contract("the ClearingHouseConfig")
+    collateral_manager: AddressValue = _contract("the CollateralManager")
+    registry: AddressValue = _contract("the MarketRegistry")
+    insurance_fund: AddressValue = _contract("the InsuranceFund")
+    quote: AddressValue = _contract("the quote token")
+    settlement: AddressValue = _contract("the settlement token")
+    settlement_decimals: Annotated[int, PlainValidator(values.whole(0, 18))] = _key(
+        "the settlement token's decimals", "digits", "6", 6
+    )
+
+
 class VenueSettings(Section):
     """A deployment of a protocol."""
 
-    protocol: Literal["aave_v3", "morpho_blue"] = _key("the protocol", "name", '"aave_v3"')
+    protocol: Literal["aave_v3", "morpho_blue", "perp_v2"] = _key("the protocol", "name", '"aave_v3"')
     chain: str = _key("the name of a [chains.NAME] section", "name", '"ethereum"')
     address: AddressValue = _key(
-        "the protocol's root contract (Aave: PoolAddressesProvider; Morpho: the contract itself)",
+        "the root contract (Aave: PoolAddressesProvider; Morpho: the contract itself; Perp: ClearingHouse)",
         "address",
         '"0x2f39d218133afab8f2b819b1066c7e434ad94e9e"',
     )
@@ -159,6 +180,7 @@ class VenueSettings(Section):
         '"0x1111111111111111111111111111111111111111"',
         None,
     )
+    contracts: ContractSettings | None = Field(default=None, description="the contracts of an exchange (Perp)")
 
 
 class SellingSettings(Section):

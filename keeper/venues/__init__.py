@@ -12,10 +12,12 @@ from keeper.core.venue import Ledger
 from keeper.venues.aave_v3.ledger import AaveLedger
 from keeper.venues.morpho_blue.ledger import MorphoLedger
 from keeper.venues.morpho_blue.pre_ledger import PreLiquidationLedger
+from keeper.venues.perp_v2.ledger import PerpLedger
 
 PROTOCOLS: dict[str, Callable[[VenueSpec], Ledger]] = {
     AaveLedger.protocol: AaveLedger,
     MorphoLedger.protocol: lambda spec: PreLiquidationLedger(spec) if _pre_liquidates(spec) else MorphoLedger(spec),
+    PerpLedger.protocol: PerpLedger,
 }
 
 

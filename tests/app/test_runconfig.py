@@ -16,6 +16,7 @@ from keeper.core.errors import ConfigError
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import (
     ChainSpec,
+    ExchangeSpec,
     IsolatedSpec,
     PartialLiquidationSpec,
     PreLiquidationSpec,
@@ -184,6 +185,19 @@ def test_an_isolated_market_is_what_was_written(tmp_path: Path) -> None:
     loaded = load_settings(tmp_path / "keeper.toml", {})
     (venue,) = run_config(loaded, live=False, signers={"main": SIGNER}).venues
     assert venue.isolated == IsolatedSpec(market=Hash32(b"\x5c" * 32), loan_price=Price(5 * 10**7))
+
+
+def test_the_contracts_of_an_exchange_are_what_was_written(tmp_path: Path) -> None:
+    """Every one of them, and the decimals; a venue without them has the field unset."""
+    names = [name for name in ExchangeSpec.__struct_fields__ if name != "settlement_decimals"]
+    told = "\n".join(f'{name} = "0x{place:02x}{"07" * 19}"' for place, name in enumerate(names))
+    text = FILE.replace('protocol = "aave_v3"', 'protocol = "perp_v2"').replace('prices = "events"', "")
+    (tmp_path / "keeper.toml").write_text(f"{text}\n[venues.aave.contracts]\n{told}\n", encoding="utf-8")
+    loaded = load_settings(tmp_path / "keeper.toml", {})
+    (venue,) = run_config(loaded, live=False, signers={"main": SIGNER}).venues
+    addresses = {name: Address(bytes([place]) + b"\x07" * 19) for place, name in enumerate(names)}
+    assert venue.contracts == ExchangeSpec(**addresses, settlement_decimals=6)
+    assert venue.isolated is msgspec.UNSET
 
 
 def test_a_contract_that_closes_early_is_a_venue_with_its_strategy(tmp_path: Path) -> None:

@@ -5,21 +5,30 @@ from __future__ import annotations
 from typing import cast
 
 from keeper.core.ids import parse_address
+from keeper.core.runconfig import ExchangeSpec, VenueSpec
 from keeper.core.venue import LiquidationSeen
 from keeper.lab.localchain.perp import SETTLEMENT_DECIMALS, PerpExchange
 from keeper.lab.localchain.rpc import LabRpc
 from keeper.venues.aave_v3.ledger import AaveLedger
-from keeper.venues.perp_v2.events import PositionLiquidated
 from keeper.venues.perp_v2.ledger import PerpLedger
-from keeper.venues.perp_v2.state import PerpContracts
 from tests.chain.aave_feed import FedBlock, Feed
 
 
 def open_perp(exchange: PerpExchange) -> PerpLedger:
     """Return an empty ledger of a local deployment."""
-    names = set(PerpContracts.__struct_fields__) - {"settlement_decimals"}
+    names = set(ExchangeSpec.__struct_fields__) - {"settlement_decimals"}
     addresses = {name: parse_address(getattr(exchange, name)) for name in names}
-    return PerpLedger("perp", PerpContracts(**addresses, settlement_decimals=SETTLEMENT_DECIMALS))
+    return PerpLedger(
+        VenueSpec(
+            name="perp",
+            protocol="perp_v2",
+            chain_id=31337,
+            root=parse_address(exchange.clearing_house),
+            from_block=exchange.first_block,
+            prices="read",
+            contracts=ExchangeSpec(**addresses, settlement_decimals=SETTLEMENT_DECIMALS),
+        )
+    )
 
 
 class PerpFeed:
@@ -38,9 +47,9 @@ class PerpFeed:
         self._feed.ledger = cast("AaveLedger", ledger)
 
     @property
-    def seen(self) -> list[PositionLiquidated | LiquidationSeen]:
+    def seen(self) -> list[LiquidationSeen]:
         """The liquidations that went by."""
-        return cast("list[PositionLiquidated | LiquidationSeen]", self._feed.seen)
+        return self._feed.seen
 
     async def up_to(self, number: int) -> None:
         """Feed every block up to and including ``number``."""

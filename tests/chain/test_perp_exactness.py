@@ -27,7 +27,7 @@ from keeper.lab.localchain.transactions import (
     submit,
 )
 from keeper.venues.abi import topic_of
-from keeper.venues.perp_v2.events import PositionLiquidated
+from keeper.venues.perp_v2.calls import takeover_call
 from keeper.venues.perp_v2.ledger import PerpLedger
 from keeper.venues.perp_v2.liquidation import Foretold, Refused
 from keeper.venues.perp_v2.margin import MAKER, Figures
@@ -138,7 +138,9 @@ async def _check(feed: PerpFeed, tried: PerpLiquidation) -> str:
     told = feed.ledger.foretell(
         parse_address(tried.trader), parse_address(tried.base), tried.size, parse_address(tried.liquidator)
     )
-    call = feed.ledger.takeover_call(parse_address(tried.trader), parse_address(tried.base), tried.size)
+    call = takeover_call(
+        feed.ledger.takeovers.target, parse_address(tried.trader), parse_address(tried.base), tried.size
+    )
     arguments = (tried.trader, tried.base, tried.size)
     assert to_hex(call.data) == encode_call("liquidate(address,address,int256)", *arguments)
     seen = len(feed.seen)
@@ -147,8 +149,7 @@ async def _check(feed: PerpFeed, tried: PerpLiquidation) -> str:
         assert tried.receipt.succeeded, (tried, told)
         assert _happened(tried.receipt, tried.trader, tried.liquidator) == _expected(told), (tried, told)
         (event,) = feed.seen[seen:]
-        assert isinstance(event, PositionLiquidated)
-        assert (event.size, event.penalty) == (told.size, told.penalty)
+        assert (event.seized, event.repaid) == (told.size, told.notional)
         return "executed"
     assert isinstance(told, Refused), (tried, told)
     assert tried.reason == told.error, (tried, told)

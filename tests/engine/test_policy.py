@@ -45,6 +45,9 @@ class Unlimited:
         self.venue = view.venue
         self.gas_cost_base = view.gas_cost_base
         self.profit_base_min = view.profit_base_min
+        self.spend_base_max = view.spend_base_max
+        self.signer = view.signer
+        self.margin_reserved_base = view.margin_reserved_base
 
     def inventory(self, _: Address) -> TokenAmount:
         """Everything."""
@@ -90,6 +93,7 @@ def test_order() -> None:
         "gas_unfunded",
         "inventory_short",
         "allowance_short",
+        "free_collateral_short",
         "in_flight_max",
     ]
 

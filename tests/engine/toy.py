@@ -25,6 +25,7 @@ from keeper.core.venue import (
     Pair,
     Preview,
     Status,
+    TakeoverView,
     VenueTotals,
 )
 from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
@@ -57,6 +58,7 @@ class ToyLedger:
         self.margin_kind = MarginKind.CROSS
         self.topics: tuple[bytes, ...] = (TOPIC,)
         self.liquidation_gas = 100_000
+        self.takeovers: TakeoverView | None = None
         self.name = spec.name
         self.pool = spec.root
         self.chain_id = spec.chain_id

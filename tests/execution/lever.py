@@ -47,6 +47,7 @@ class LeverVenue:
 
     protocol = "lever"
     liquidation_gas = 30_000
+    takeovers = None
     topics: tuple[bytes, ...] = (TOPIC,)
     margin_kind = MarginKind.ISOLATED
 

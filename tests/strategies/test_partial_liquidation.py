@@ -16,7 +16,7 @@ from keeper.core.venue import Preview, Status, VenueView
 from keeper.margin.sizing import GRID_POINTS, Slippage
 from strategies import STRATEGIES
 from strategies.partial_liquidation import decide
-from tests.engine.history import ALICE, BREACH, PRICES, STRATEGY_SPEC, TOKEN, UNIT, VENUE_SPEC
+from tests.engine.history import ALICE, BOB, BREACH, PRICES, STRATEGY_SPEC, TOKEN, UNIT, VENUE_SPEC
 from tests.engine.toy import ETH, EUR, GOLD, USD, ToyLedger, pool_log
 
 GOLD_PRICE = 100 * UNIT // TOKEN
@@ -32,6 +32,12 @@ class View:
         self.amount = inventory
         self.gas = gas_cost_base
         self.profit_base_min = BaseAmount(minimum)
+        self.spend_base_max = BaseAmount(UINT256_MAX)
+        self.signer = BOB
+
+    def margin_reserved_base(self, venue: str) -> BaseAmount:  # noqa: ARG002 - nothing is in flight
+        """Nothing."""
+        return BaseAmount(0)
 
     def venue(self, name: str) -> VenueView:
         """The venue."""

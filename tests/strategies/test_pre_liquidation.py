@@ -44,6 +44,13 @@ class View:
         self.gas = gas
         self.profit_base_min = BaseAmount(minimum)
 
+    signer = ALICE
+    spend_base_max = BaseAmount(UINT256_MAX)
+
+    def margin_reserved_base(self, venue: str) -> BaseAmount:  # noqa: ARG002 - nothing is in flight
+        """Nothing."""
+        return BaseAmount(0)
+
     def venue(self, name: str) -> VenueView:
         """The venue."""
         assert name == self.ledger.name

@@ -14,6 +14,7 @@ from keeper.venues.aave_v3.market import Unknown as AaveUnknown
 from keeper.venues.aave_v3.math import PERCENT, RAY, WAD, wad_div
 from keeper.venues.aave_v3.rules import RULES_3_0, RULES_3_6
 from keeper.venues.perp_v2 import breakdown as perp
+from keeper.venues.perp_v2.ledger import contracts_of
 from keeper.venues.perp_v2.margin import Account, Figures, figures_of, is_liquidatable
 from keeper.venues.perp_v2.market import CollateralNow, MarketNow, Now
 from keeper.venues.perp_v2.market import Unknown as PerpUnknown
@@ -23,7 +24,7 @@ from keeper.venues.perp_v2.state import Position as PerpPosition
 from tests.venues import morpho_logs
 from tests.venues.event_logs import address
 from tests.venues.synthetic import ALICE, WETH, opened
-from tests.venues.test_perp_ledger import CONTRACTS
+from tests.venues.test_perp_ledger import CONTRACTS, SPEC
 
 amounts = st.integers(1, 10**24) | st.integers(1, 100)
 
@@ -143,7 +144,7 @@ def test_a_perpetual_account_is_explained_to_the_last_unit(account: tuple[Now, A
     """The terms add up to the account's value and to its requirement, and decide as the contract does."""
     figures = figures_of(*account, CONTRACTS.settlement_decimals)
     assert isinstance(figures, Figures)
-    (bucket,) = perp.breakdown_of(*account, figures, CONTRACTS).buckets
+    (bucket,) = perp.breakdown_of(*account, figures, contracts_of(SPEC)).buckets
     assert bucket.equity == from_settlement(figures.account_value, CONTRACTS.settlement_decimals)
     assert bucket.requirement == figures.requirement
     assert (bucket.surplus < 0) == is_liquidatable(figures, CONTRACTS.settlement_decimals)

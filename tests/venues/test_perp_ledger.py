@@ -11,17 +11,27 @@ from hypothesis import strategies as st
 from keeper.core.errors import JournalDamaged, NodeMalformed
 from keeper.core.facts import ContractRead, RawLog
 from keeper.core.ids import Hash32
+from keeper.core.runconfig import ExchangeSpec, VenueSpec
 from keeper.core.venue import Status
 from keeper.venues.perp_v2 import codec
 from keeper.venues.perp_v2.averages import begun, moved, sqrt_twap
 from keeper.venues.perp_v2.ledger import PerpLedger
 from keeper.venues.perp_v2.market import Unknown
 from keeper.venues.perp_v2.math import Q96, TICK_MAX, divide, mul_div, sqrt_ratio_at_tick, to_settlement
-from keeper.venues.perp_v2.state import Market, PerpContracts
+from keeper.venues.perp_v2.state import Market
 from tests.venues.event_logs import address, header
 
-NAMES = [name for name in PerpContracts.__struct_fields__ if name != "settlement_decimals"]
-CONTRACTS = PerpContracts(**{name: address(100 + place) for place, name in enumerate(NAMES)}, settlement_decimals=6)
+NAMES = [name for name in ExchangeSpec.__struct_fields__ if name != "settlement_decimals"]
+CONTRACTS = ExchangeSpec(**{name: address(101 + place) for place, name in enumerate(NAMES)}, settlement_decimals=6)
+SPEC = VenueSpec(
+    name="perp",
+    protocol="perp_v2",
+    chain_id=1,
+    root=address(100),
+    from_block=0,
+    prices="read",
+    contracts=CONTRACTS,
+)
 TRADER, BASE, POOL = address(1), address(2), address(3)
 _HASH = Hash32(bytes(32))
 
@@ -60,7 +70,7 @@ def test_an_average_is_that_of_every_second(swaps: list[tuple[int, int]], interv
 
 def test_nobody_is_healthy_before_anything_was_read() -> None:
     """A ledger that has read nothing knows of nobody, and says why."""
-    ledger = PerpLedger("perp", CONTRACTS)
+    ledger = PerpLedger(SPEC)
     ledger.begin_block(header(1, 1_000))
     assert ledger.margin(TRADER).health.status is Status.UNKNOWN
     assert ledger.foretell(TRADER, BASE, 0, address(9)) == Unknown("the configuration was not read yet")
@@ -69,18 +79,18 @@ def test_nobody_is_healthy_before_anything_was_read() -> None:
 def test_a_foreign_dump_is_refused() -> None:
     """Bytes of another ledger, or of another version, are damage with a remedy."""
     with pytest.raises(JournalDamaged, match="another ledger version wrote it"):
-        PerpLedger("perp", CONTRACTS).load(b"aave_v3/2\n")
+        PerpLedger(SPEC).load(b"aave_v3/2\n")
 
 
 def test_a_revert_has_its_message_for_a_name() -> None:
     """The protocol's errors are strings; anything else is shown as it came."""
-    ledger = PerpLedger("perp", CONTRACTS)
+    ledger = PerpLedger(SPEC)
     message = bytes.fromhex("08c379a0") + (32).to_bytes(32, "big") + (6).to_bytes(32, "big") + b"CH_EAV" + bytes(26)
     assert ledger.revert_name(message) == "CH_EAV"
     assert ledger.revert_name(b"\x01\x02") == "0x0102"
 
 
-sources = st.sampled_from([*(getattr(CONTRACTS, name) for name in NAMES), BASE, POOL])
+sources = st.sampled_from([SPEC.root, *(getattr(CONTRACTS, name) for name in NAMES), BASE, POOL])
 words = st.sampled_from([bytes(12) + TRADER, bytes(12) + BASE, bytes(12) + POOL, bytes(32), b"\xff" * 32]) | st.binary(
     min_size=32, max_size=32
 )
@@ -100,7 +110,7 @@ def test_whatever_a_provider_sends_can_be_undone_dumped_and_loaded(
     sent: list[RawLog], outputs: list[list[bytes] | None]
 ) -> None:
     """Logs and answers of any content are folded or refused by name; undoing them leaves no trace."""
-    ledger = PerpLedger("perp", CONTRACTS)
+    ledger = PerpLedger(SPEC)
     ledger.begin_block(header(1, 1_000))
     before = ledger.dump()
     ledger.begin_block(header(2, 1_012))
@@ -117,7 +127,7 @@ def test_whatever_a_provider_sends_can_be_undone_dumped_and_loaded(
         ]
     )
     assert all(ledger.margin(account).health for account in (*ledger.accounts(), TRADER))
-    loaded = PerpLedger("perp", CONTRACTS)
+    loaded = PerpLedger(SPEC)
     loaded.load(ledger.dump())
     assert loaded.dump() == ledger.dump()
     ledger.undo_block(2)

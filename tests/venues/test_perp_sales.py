@@ -20,16 +20,16 @@ from keeper.venues.perp_v2 import collateral as rules
 from keeper.venues.perp_v2 import reads
 from keeper.venues.perp_v2.breakdown import sale_buckets
 from keeper.venues.perp_v2.collateral import Sale
-from keeper.venues.perp_v2.ledger import PerpLedger
+from keeper.venues.perp_v2.ledger import PerpLedger, contracts_of
 from keeper.venues.perp_v2.liquidation import Refused
 from keeper.venues.perp_v2.margin import Figures
 from keeper.venues.perp_v2.market import CollateralNow, Now, Unknown
 from keeper.venues.perp_v2.math import RATIO
-from keeper.venues.perp_v2.state import Config, Most, PerpContracts, Terms
+from keeper.venues.perp_v2.state import Config, Most, Terms
 from tests.venues.event_logs import address, header, types_of
+from tests.venues.test_perp_ledger import SPEC
 
-NAMES = [name for name in PerpContracts.__struct_fields__ if name != "settlement_decimals"]
-CONTRACTS = PerpContracts(**{name: address(100 + place) for place, name in enumerate(NAMES)}, settlement_decimals=6)
+CONTRACTS = contracts_of(SPEC)
 TRADER, OTHER, TOKEN, FEED, STRANGER = (address(number) for number in (1, 2, 3, 4, 5))
 USD, WAD, DECIMALS = 10**6, 10**18, 6
 CONFIG = Config(im=100_000, mm=62_500, penalty=25_000, funding_max=100_000, twap=900, mark_twap=1_800, premium=900)
@@ -217,7 +217,7 @@ def _block(ledger: PerpLedger, number: int, *logs: RawLog) -> list[LiquidationSe
 
 def _indebted(trader: Address = TRADER, tokens: int = WAD) -> PerpLedger:
     """Return a ledger in which somebody owes 1,500 against so much of a token at 2,000, which counts for 70 %."""
-    ledger = PerpLedger("perp", CONTRACTS)
+    ledger = PerpLedger(SPEC)
     _block(
         ledger,
         1,

@@ -40,6 +40,7 @@ class SimulatedLedger:
         self.margin_kind = MarginKind.CROSS
         self.topics: tuple[bytes, ...] = (TOPIC,)
         self.liquidation_gas = market.LIQUIDATION_GAS
+        self.takeovers = None
         self.name = spec.name
         self.chain_id = spec.chain_id
         self._tables = Tables()

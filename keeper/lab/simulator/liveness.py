@@ -51,6 +51,7 @@ def _is_helpable(engine: Engine, head: Block, config: RunConfig, margin: Account
         engine.intents,
         wallet,
         limits,
+        signer=config.signers[0],
         live=True,
     )
     proposals = STRATEGIES["partial_liquidation"](view, [margin], spec)

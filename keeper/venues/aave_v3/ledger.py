@@ -56,6 +56,7 @@ class AaveLedger:
     protocol = "aave_v3"
     margin_kind = MarginKind.CROSS
     liquidation_gas = LIQUIDATION_GAS
+    takeovers = None
 
     def __init__(self, spec: VenueSpec) -> None:
         self.name = spec.name

@@ -58,6 +58,7 @@ class MorphoLedger:
     margin_kind = MarginKind.ISOLATED
     liquidation_gas = LIQUIDATION_GAS
     reading = None
+    takeovers = None
 
     def __init__(self, spec: VenueSpec, state: State | None = None) -> None:
         isolated = spec.isolated

@@ -1,9 +1,8 @@
 """The ledger of one Perpetual Protocol v2 deployment: every taker's margin, exact at the block's timestamp.
 
-It is folded, undone and dumped as :class:`keeper.core.venue.Ledger` wants it, and answers what that asks of margins
-and audits. There are two ways to liquidate. Collateral that is sold for debt speaks the words of every venue:
-``pairs``, ``preview``, ``liquidation_call`` (:mod:`keeper.venues.perp_v2.sales`). A position that is taken over has no
-such words: :meth:`PerpLedger.foretell` says that in this protocol's own.
+There are two ways to liquidate. Collateral that is sold for debt speaks the words of every venue: ``pairs``,
+``preview`` (:mod:`keeper.venues.perp_v2.sales`). A position is taken over at the mark price: ``takeovers``
+(:mod:`keeper.venues.perp_v2.takeovers`); :meth:`PerpLedger.foretell` says that in the protocol's own words.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from keeper.core.errors import NodeMalformed
+from keeper.core.errors import ConfigError, NodeMalformed
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ADDRESS_LENGTH, Address
 from keeper.core.margin import MarginBreakdown, MarginKind
+from keeper.core.runconfig import ExchangeSpec, VenueSpec
 from keeper.core.units import BaseAmount, TokenAmount, Wad
 from keeper.core.venue import (
     AccountMargin,
@@ -30,35 +30,41 @@ from keeper.core.venue import (
     VenueTotals,
 )
 from keeper.venues.abi import WORD, address_word, approval_call
-from keeper.venues.perp_v2 import calls, liquidation
+from keeper.venues.perp_v2 import calls
 from keeper.venues.perp_v2.breakdown import breakdown_of, told
 from keeper.venues.perp_v2.codec import DECODERS, decode
-from keeper.venues.perp_v2.collateral import PAUSED
 from keeper.venues.perp_v2.events import Change, CollateralLiquidated, PoolAdded, PositionLiquidated
 from keeper.venues.perp_v2.fold import Fold, takers
-from keeper.venues.perp_v2.liquidation import Foretold, Parties, Refused
+from keeper.venues.perp_v2.liquidation import NOT_ENOUGH, Foretold, Refused
 from keeper.venues.perp_v2.margin import MAKER, Figures, account_of, figures_of
 from keeper.venues.perp_v2.market import Now, Unknown, now_of
 from keeper.venues.perp_v2.math import WAD, divide, from_settlement
 from keeper.venues.perp_v2.reads import ACCOUNT_VALUE, fold_reads, requests
 from keeper.venues.perp_v2.sales import Sales, seen
 from keeper.venues.perp_v2.state import ONLY_ROW, BlockRow, PerpContracts, State
+from keeper.venues.perp_v2.takeovers import BASE_UNIT, PerpTakeovers, taken_over
 
 BASE_DECIMALS = 8
-HAS_ORDERS = "CH_CLWTISO"
+LIQUIDATION_GAS = 1_800_000
+"""Measured 1,180,000 to 1,410,000 on the local exchange; one with more markets and deposits costs more."""
 
 
 class PerpLedger:
-    """Takers' accounts of one deployment. ``contracts`` are told: no event names them.
+    """Implements :class:`keeper.core.venue.Ledger` for the takers of one deployment.
 
-    ``sales`` is what may be sold of their collateral, in this protocol's words.
+    Its contracts are told, as no event names them. ``sales`` is what may be sold of their collateral, in this
+    protocol's words. ``liquidation_gas`` is what a call is expected to cost at most.
     """
 
     protocol = "perp_v2"
     margin_kind = MarginKind.CROSS
+    liquidation_gas = LIQUIDATION_GAS
+    reading = None
 
-    def __init__(self, name: str, contracts: PerpContracts) -> None:
-        self.name = name
+    def __init__(self, spec: VenueSpec) -> None:
+        contracts = contracts_of(spec)
+        self.name = spec.name
+        self.chain_id = spec.chain_id
         self.topics = tuple(sorted(DECODERS))
         self._contracts = contracts
         self._decimals = contracts.settlement_decimals
@@ -66,6 +72,7 @@ class PerpLedger:
         self._fold = Fold(self._state, contracts)
         self.sales = Sales(self._state, contracts, self._at_block)
         self._now: Now | Unknown | None = None
+        self.takeovers = PerpTakeovers(self._state, contracts, self._at_block)
 
     @property
     def spender(self) -> Address:
@@ -131,7 +138,7 @@ class PerpLedger:
         self._state.block.set(ONLY_ROW, BlockRow(header.number, header.timestamp))
         self._now = None
 
-    def apply_log(self, log: RawLog) -> PositionLiquidated | LiquidationSeen | None:
+    def apply_log(self, log: RawLog) -> LiquidationSeen | None:
         """Fold one log; a liquidation is returned.
 
         Raises:
@@ -142,7 +149,8 @@ class PerpLedger:
             return None
         self._now = None
         if isinstance(change, PositionLiquidated):
-            return change if log.address == self._contracts.clearing_house else None
+            own = log.address == self._contracts.clearing_house
+            return taken_over(self.name, self._contracts, log, change) if own else None
         self._fold.apply(log, change)
         if isinstance(change, CollateralLiquidated) and log.address == self._contracts.vault:
             return seen(self.name, self._contracts.settlement, log, change)
@@ -252,18 +260,18 @@ class PerpLedger:
 
         ``size`` is signed as the position, 1e-18; 0 asks for the most.
         """
-        now, contracts = self._at_block(), self._contracts
-        if contracts.clearing_house in self._state.paused.rows:
-            return Refused(PAUSED)
-        if isinstance(now, Unknown):
-            return now
-        if trader in self._state.providers():
-            return Refused(HAS_ORDERS)
-        held = [account_of(self._state, contracts, one) for one in (trader, liquidator, contracts.insurance_fund)]
-        known = [each for each in held if not isinstance(each, Unknown)]
-        if len(known) < len(held):
-            return next(each for each in held if isinstance(each, Unknown))
-        return liquidation.foretell(now, Parties(*known), base, size, self._decimals)
+        told = self.takeovers.foretell(trader, base, size, liquidator)
+        return Refused(NOT_ENOUGH) if isinstance(told, Foretold) and told.free_collateral_after < 0 else told
+
+    def value_base(self, token: Address, amount: TokenAmount) -> BaseAmount | None:
+        """Value settlement and quote tokens as dollars, a collateral at the vault's price, a base token at the mark."""
+        now = self._at_block()
+        if token == self._contracts.quote:
+            return BaseAmount(int(amount) // BASE_UNIT)
+        market = None if isinstance(now, Unknown) else now.markets.get(token)
+        if market is None:
+            return self.sales.value_base(token, int(amount))
+        return None if isinstance(market.mark, Unknown) else BaseAmount(int(amount) * market.mark // WAD // BASE_UNIT)
 
     def pairs(self, account: Address) -> tuple[Pair, ...]:
         """Every token of the account that may be sold for its debt now, and the most that is repaid for it."""
@@ -272,10 +280,6 @@ class PerpLedger:
     def preview(self, account: Address, debt_asset: Address, collateral_asset: Address, cover: TokenAmount) -> Preview:
         """Return what a sale of collateral would do at the block's timestamp."""
         return self.sales.preview(account, debt_asset, collateral_asset, int(cover))
-
-    def value_base(self, token: Address, amount: TokenAmount) -> BaseAmount | None:
-        """Value the settlement token as one dollar, a collateral at the vault's price; ``None`` when it has none."""
-        return self.sales.value_base(token, int(amount))
 
     # Auditing.
 
@@ -302,13 +306,12 @@ class PerpLedger:
     # Acting.
 
     def liquidation_call(self, account: Address, preview: Preview) -> Call:
-        """Return the transaction that executes a preview; it pays the cover, neither more nor less."""
-        token, cover = preview.collateral_asset, int(preview.cover)
-        return calls.sale_call(self._contracts.vault, account, token, cover, in_settlement=True)
-
-    def takeover_call(self, trader: Address, base: Address, size: int) -> Call:
-        """Return the transaction that takes over a size of a position; 0 for the most."""
-        return calls.takeover_call(self._contracts.clearing_house, trader, base, size)
+        """Return the transaction that executes a preview; a sale pays the cover, neither more nor less."""
+        token, cover, contracts = preview.collateral_asset, int(preview.cover), self._contracts
+        if preview.takeover is not None:
+            size = self.takeovers.signed(account, token, cover)
+            return calls.takeover_call(contracts.clearing_house, account, token, size)
+        return calls.sale_call(contracts.vault, account, token, cover, in_settlement=True)
 
     def approval_call(self, token: Address, amount: TokenAmount) -> Call:
         """Return the transaction that lets the vault take a token from the signer."""
@@ -332,3 +335,15 @@ class PerpLedger:
         """
         self._state.tables.load(state, self.name)
         self._forget_derived()
+
+
+def contracts_of(spec: VenueSpec) -> PerpContracts:
+    """Return the contracts of a venue.
+
+    Raises:
+        ConfigError: they are not configured.
+    """
+    told = spec.contracts
+    if not isinstance(told, ExchangeSpec):
+        raise ConfigError(f"venues.{spec.name}", "perp_v2 needs its contracts", f"write [venues.{spec.name}.contracts]")
+    return PerpContracts(clearing_house=spec.root, **msgspec.structs.asdict(told))

@@ -28,6 +28,9 @@ from keeper.venues.perp_v2.state import Position
 WHOLE_BELOW = 100 * WAD
 """A position of at most this value (1e-18) is taken over whole."""
 
+NOT_ENOUGH = "CH_NEFCI"
+"""The contract's error when the liquidator's free collateral does not carry what it would hold."""
+
 
 class Side(msgspec.Struct, frozen=True, gc=False):
     """What happens to one party's position, 1e-18: the change, the profit realized, and what it has afterwards."""
@@ -42,7 +45,8 @@ class Side(msgspec.Struct, frozen=True, gc=False):
 class Foretold(msgspec.Struct, frozen=True, gc=False):
     """A liquidation that goes through; amounts 1e-18, ``account_value_after`` in the settlement token's base units.
 
-    ``penalty`` is what the trader pays: ``to_liquidator`` and ``to_insurance`` together.
+    ``penalty`` is what the trader pays: ``to_liquidator`` and ``to_insurance`` together. ``requirement_after`` is the
+    trader's, ``free_collateral_after`` the liquidator's: below zero the contract refuses.
     """
 
     size: int
@@ -53,6 +57,7 @@ class Foretold(msgspec.Struct, frozen=True, gc=False):
     trader: Side
     liquidator: Side
     account_value_after: int
+    requirement_after: int
     free_collateral_after: int
 
 
@@ -87,6 +92,14 @@ def liquidatable_size(now: Now, account: Account, base: Address, figures: Figure
 
 def foretell(now: Now, parties: Parties, base: Address, asked: int, decimals: int) -> Foretold | Refused | Unknown:
     """Return what a liquidation of ``asked`` (signed as the position; 0 for the most) would do."""
+    told = foretell_funded(now, parties, base, asked, decimals)
+    return Refused(NOT_ENOUGH) if isinstance(told, Foretold) and told.free_collateral_after < 0 else told
+
+
+def foretell_funded(
+    now: Now, parties: Parties, base: Address, asked: int, decimals: int
+) -> Foretold | Refused | Unknown:
+    """Return the same as if the liquidator's free collateral were enough."""
     figures, market = figures_of(now, parties.trader, decimals), now.markets.get(base)
     if market is not None and isinstance(market.mark, Unknown) and market.mark.reason == NOT_OPEN:
         return Refused("CH_MNO")
@@ -134,11 +147,9 @@ def _taken_over(
     held = figures_of(now, liquidator, decimals)
     if isinstance(held, Unknown):
         return held
-    if held.free_collateral < 0:
-        return Refused("CH_NEFCI")
     return Foretold(
         *(abs(size), abs(notional), penalty, to_liquidator, to_insurance),
-        *(trader_side, liquidator_side, after.account_value, held.free_collateral),
+        *(trader_side, liquidator_side, after.account_value, after.requirement, held.free_collateral),
     )
 
 

@@ -19,8 +19,8 @@ LEDGER_VERSION = "perp_v2/2"
 """Begins every dump of the state."""
 
 
-class PerpContracts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The contracts of a deployment. None of them names another in an event, so they have to be told."""
+class PerpContracts(msgspec.Struct, frozen=True, kw_only=True):
+    """The contracts of a deployment, as the configuration names them."""
 
     clearing_house: Address
     account_balance: Address
@@ -30,6 +30,7 @@ class PerpContracts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     collateral_manager: Address
     registry: Address
     insurance_fund: Address
+    quote: Address
     settlement: Address
     settlement_decimals: int
 
