@@ -22,8 +22,9 @@ from typing import NamedTuple
 from keeper.core.decisions import Alternative, Proposal
 from keeper.core.ids import Address, to_hex
 from keeper.core.runconfig import PartialLiquidationSpec
+from keeper.core.takeover import TakeoverView
 from keeper.core.units import UINT256_MAX, BaseAmount, Bps, TokenAmount, Wad
-from keeper.core.venue import AccountMargin, Preview, StrategyView, TakeoverView
+from keeper.core.venue import AccountMargin, Preview, StrategyView
 from keeper.margin.sizing import Slippage, largest_cover, most_profitable_cover, smallest_cover
 
 NO_HEALTH = -(2**255)
@@ -68,7 +69,9 @@ class AccountTakeovers:
         self._beaten: list[Alternative] = []
 
     def proposal(self) -> Proposal | None:
-        """Weigh every market and propose the best size, if there is one."""
+        """Weigh every market and propose the best size, if there is one; one's own position is left, not taken over."""
+        if self._margin.account == self._view.signer:
+            return None
         markets = self._takeovers.largest(self._margin.account)
         carried = [found for market, most in markets if (found := self._sized(market, int(most), funded=True))]
         carried = [found for found in carried if found.profit_base >= self._view.profit_base_min]

@@ -28,6 +28,7 @@ RELOADABLE: tuple[Path, ...] = (
     ("strategies", "partial_liquidation", "slippage_bps_default"),
     ("strategies", "partial_liquidation", "slippage_bps_per_million"),
     ("strategies", "partial_liquidation", "dust_usd"),
+    ("strategies", "partial_liquidation", "exit_slippage_bps"),
     ("strategies", "pre_liquidation", "target_health"),
     ("strategies", "pre_liquidation", "headroom_bps"),
     ("strategies", "pre_liquidation", "slippage_bps"),

@@ -123,6 +123,7 @@ def _partial_liquidation(chosen: PartialLiquidationSettings) -> PartialLiquidati
         slippage_bps_default=Bps(chosen.slippage_bps_default),
         slippage_bps_per_million={token: Bps(bps) for token, bps in chosen.slippage_bps_per_million.items()},
         dust_base=BaseAmount(_scaled(chosen.dust_usd, USD_BASE)),
+        exit_slippage_bps=Bps(chosen.exit_slippage_bps),
     )
 
 

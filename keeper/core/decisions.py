@@ -66,14 +66,16 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 
 class Intent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """An admitted proposal, or an allowance it needs. ``intent_id`` is derived from its content.
+    """An admitted proposal, an allowance it needs, or the exit from a position that the signer holds.
+
+    ``intent_id`` is derived from its content; ``why`` is the reason of what has no proposal to tell it.
 
     ``gas_price_wei_max`` is the ceiling its fees may be bumped to, ``gas`` what it is expected to take.
     ``margin_base`` is the most of the signer's free collateral at the venue that it binds.
     """
 
     intent_id: Hash32
-    kind: Literal["liquidation", "approval"]
+    kind: Literal["liquidation", "approval", "exit"]
     venue: str
     chain_id: int
     signer: str
@@ -89,6 +91,7 @@ class Intent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     valid_until_block: int
     gas: int = 0
     margin_base: BaseAmount = BaseAmount(0)
+    why: str = ""
 
 
 class HealthChanged(Decision, frozen=True, tag="HealthChanged/1"):
@@ -108,7 +111,7 @@ class ProposalRefused(Decision, frozen=True, tag="ProposalRefused/1"):
 
 
 class IntentAdmitted(Decision, frozen=True, tag="IntentAdmitted/1"):
-    """The policy gate admitted a proposal (``None`` for an allowance)."""
+    """The policy gate admitted a proposal (``None`` for an allowance or an exit)."""
 
     intent: Intent
     proposal: Proposal | None

@@ -97,7 +97,8 @@ class PartialLiquidationSpec(
 
     ``slippage_bps`` (by collateral token, else ``slippage_bps_default``) is what selling the seized collateral is
     assumed to cost; ``slippage_bps_per_million`` adds to that for each million USD sold at once. A slice that would
-    leave less than ``dust_base`` of the debt takes all that the close factor allows. ``more_signers`` act after
+    leave less than ``dust_base`` of the debt takes all that the close factor allows. ``exit_slippage_bps`` bounds the
+    price at which a position that was taken over is left again, from the mark price. ``more_signers`` act after
     ``signer``, in their order, on what it has no room or no means for.
     """
 
@@ -110,6 +111,7 @@ class PartialLiquidationSpec(
     slippage_bps_default: Bps
     dust_base: BaseAmount
     slippage_bps_per_million: dict[str, Bps] = {}
+    exit_slippage_bps: Bps = Bps(200)
     more_signers: tuple[str, ...] = ()
 
     @property

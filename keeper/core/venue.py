@@ -15,7 +15,8 @@ import msgspec
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32
 from keeper.core.margin import MarginModel
-from keeper.core.units import BaseAmount, BigInt, Bps, Rounding, TokenAmount, Wad, mul_div
+from keeper.core.takeover import Takeover, TakeoverView
+from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
 
 
 class Status(Enum):
@@ -79,24 +80,6 @@ class Pair(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     liquidation_threshold: Bps
     debt_base: BaseAmount
     collateral_base: BaseAmount
-
-
-class Takeover(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What taking a position over means for the one who takes it.
-
-    Attributes:
-        size: What is taken over, signed as the position, in the base token's 1e-18.
-        fee: What the taker earns by it, in the quote token's 1e-18.
-        margin_base: The most of its free collateral that this can bind.
-        free_base: Its free collateral afterwards; below zero the contract refuses.
-        position: Its position in that market afterwards, as ``size``.
-    """
-
-    size: BigInt
-    fee: TokenAmount
-    margin_base: BaseAmount
-    free_base: BaseAmount
-    position: BigInt
 
 
 class Preview(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -174,20 +157,6 @@ class AuditFinding(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     def agrees(self) -> bool:
         """Whether the figures are the same."""
         return self.ours == self.theirs
-
-
-class TakeoverView(Protocol):
-    """What may be asked of a venue where a liquidator takes positions over at the mark price. Sizes are unsigned."""
-
-    @property
-    def target(self) -> Address:
-        """The contract that is called."""
-
-    def largest(self, account: Address) -> tuple[tuple[Address, TokenAmount], ...]:
-        """Every market in which a position of the account may be taken over, and the largest size of it."""
-
-    def preview(self, account: Address, market: Address, size: TokenAmount, taker: Address) -> Preview:
-        """What the contract would do, exactly; that the taker's free collateral is short is told, and no revert."""
 
 
 class VenueView(Protocol):

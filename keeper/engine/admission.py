@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from keeper.core.decisions import Intent, Proposal
 from keeper.core.facts import TokenSpend
-from keeper.core.ids import Address, Hash32, content_id
+from keeper.core.ids import Address, Hash32, content_id, to_hex
 from keeper.core.runconfig import Limits, SignerSpec
 from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount
-from keeper.core.venue import Epoch, Ledger
+from keeper.core.venue import Call, Epoch, Ledger
 from keeper.engine.gas import price_wei_borne
 
 APPROVAL_GAS = 60_000
@@ -86,6 +86,33 @@ def approval_intent(token: Address, ledger: Ledger, signer: SignerSpec, limits: 
         admitted_at_block=head_number,
         valid_until_block=head_number + signer.valid_for_blocks,
         gas=APPROVAL_GAS,
+    )
+
+
+def exit_intent(
+    market: Address, call: Call, ledger: Ledger, signer: SignerSpec, limits: Limits, head_number: int, failed: int
+) -> Intent:
+    """Make the intent that leaves a position of the signer's own, whose account it is about."""
+    epoch = ledger.margin(signer.address).epoch
+    place = (epoch.block_number, epoch.log_index)
+    return Intent(
+        intent_id=content_id("exit", ledger.chain_id, ledger.name, signer.name, market, *place, failed),
+        kind="exit",
+        venue=ledger.name,
+        chain_id=ledger.chain_id,
+        signer=signer.name,
+        account=signer.address,
+        epoch=epoch,
+        to=call.to,
+        data=call.data,
+        spend=TokenSpend(market, TokenAmount(0)),
+        spend_base=BaseAmount(0),
+        profit_base=BaseAmount(0),
+        gas_price_wei_max=limits.gas_price_wei_max,
+        admitted_at_block=head_number,
+        valid_until_block=head_number + signer.valid_for_blocks,
+        gas=ledger.liquidation_gas,
+        why=f"{signer.name} holds a position in {to_hex(market)}",
     )
 
 

@@ -28,7 +28,7 @@ from keeper.core.facts import (
     SignerReleased,
 )
 from keeper.core.ids import Address, Hash32, to_hex
-from keeper.core.units import BaseAmount, TokenAmount
+from keeper.core.units import TokenAmount
 from keeper.engine.book_state import BookState, Ended
 from keeper.engine.breaker import Breakers, Revert
 from keeper.engine.gas_budget import GasBooking, GasWindow
@@ -127,20 +127,9 @@ class IntentBook:
 
     def reserved(self, chain_id: int, signer: str, token: Address, read_at_block: int) -> TokenAmount:
         """Return what intents may still take of a token: the unmined, and those mined after the balance was read."""
-        return sum(
-            (
-                tracked.intent.spend.amount
-                for tracked in self.open(chain_id, signer)
-                if tracked.intent.spend.token == token
-                and (tracked.inclusion is None or tracked.inclusion.block_number > read_at_block)
-            ),
-            TokenAmount(0),
-        )
-
-    def margin_reserved(self, venue: str, signer: str) -> BaseAmount:
-        """Return what unmined intents may bind of a signer's free collateral; of mined ones the ledger tells."""
-        unmined = (tracked.intent for tracked in self._tracked.values() if tracked.is_unmined)
-        return sum((one.margin_base for one in unmined if (one.venue, one.signer) == (venue, signer)), BaseAmount(0))
+        spending = [one for one in self.open(chain_id, signer) if one.intent.spend.token == token]
+        unread = [one for one in spending if one.inclusion is None or one.inclusion.block_number > read_at_block]
+        return sum((one.intent.spend.amount for one in unread), TokenAmount(0))
 
     def admit(self, intent: Intent, elapsed_ms: int) -> None:
         """Take a new intent.
@@ -207,13 +196,19 @@ class IntentBook:
     def effect(
         self, tx_hash: Hash32, block_number: int, block_hash: Hash32
     ) -> tuple[Hash32 | None, list[IntentAdvanced]]:
-        """Take the venue's own liquidation event: returns the intent whose attempt it is, if it is ours."""
-        intent_id = self._by_tx.get(tx_hash)
-        if intent_id is None:
+        """Take the venue's own event of what we do: returns the intent whose attempt it is, if it is ours."""
+        tracked = self.sent_by(tx_hash)
+        if tracked is None:
             return None, []
         inclusion = Inclusion(tx_hash, block_number, block_hash, Outcome.EFFECT)
-        tracked = self._tracked[intent_id]
-        return intent_id, self._advance(tracked, Event.INCLUDED, f"liquidated in block {block_number}", inclusion)
+        done = "left" if tracked.intent.kind == "exit" else "liquidated"
+        return tracked.intent.intent_id, self._advance(
+            tracked, Event.INCLUDED, f"{done} in block {block_number}", inclusion
+        )
+
+    def sent_by(self, tx_hash: Hash32) -> TrackedIntent | None:
+        """Return the open intent with an attempt of this hash."""
+        return self._tracked[self._by_tx[tx_hash]] if tx_hash in self._by_tx else None
 
     def receipt(self, fact: ReceiptSeen, elapsed_ms: int) -> list[IntentAdvanced]:
         """Take a receipt of an attempt in a canonical block. A second story, about another attempt, is ignored."""

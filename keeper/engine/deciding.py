@@ -1,4 +1,4 @@
-"""What is decided at the head of a chain: allowances first, then the proposals of each strategy, in order.
+"""What is decided at the head of a chain: allowances first, then the proposals of each strategy, then exits.
 
 Runs only when a block has no known successor, because a decision about the past helps nobody. Every order that reaches
 a decision is that of the configuration, of urgency (most urgent first) or of addresses.
@@ -13,10 +13,10 @@ from keeper.core.decisions import AnyDecision, Intent, IntentAdmitted, Proposal,
 from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address, Hash32
-from keeper.core.runconfig import SignerSpec, StrategySpec
+from keeper.core.runconfig import PartialLiquidationSpec, SignerSpec, StrategySpec
 from keeper.core.units import Wad, Wei
-from keeper.core.venue import AccountMargin, Ledger
-from keeper.engine.admission import approval_intent, liquidation_intent
+from keeper.core.venue import AccountMargin, Call, Ledger
+from keeper.engine.admission import approval_intent, exit_intent, liquidation_intent
 from keeper.engine.book import IntentBook
 from keeper.engine.gas import gas_price_wei, native_price_base
 from keeper.engine.gas_budget import reserved_wei
@@ -46,7 +46,36 @@ class Head:
         decisions: list[AnyDecision] = []
         for spec in self._state.run.strategies:
             decisions += self._allow(spec)
-        return decisions + self._consult(strategies)
+        decisions += self._consult(strategies)
+        for spec in self._state.run.strategies:
+            decisions += self._leave(spec)
+        return decisions
+
+    def _leave(self, spec: StrategySpec) -> list[AnyDecision]:
+        """Leave the positions that signers hold, one at a time, from whatever source they came."""
+        if not isinstance(spec, PartialLiquidationSpec):
+            return []
+        decisions: list[AnyDecision] = []
+        for ledger in self._venues(spec):
+            takeovers = ledger.takeovers
+            for signer in self._signers(spec) if takeovers is not None else ():
+                subject = (ledger.name, signer.address)
+                if takeovers is None or self._state.intents.unmined_about(subject) is not None:
+                    continue
+                for market, _ in takeovers.held(signer.address)[:1]:
+                    call = takeovers.exit_call(signer.address, market, spec.exit_slippage_bps)
+                    if call is not None:
+                        decisions += self._exit(market, call, ledger, signer)
+        return decisions
+
+    def _exit(self, market: Address, call: Call, ledger: Ledger, signer: SignerSpec) -> list[AnyDecision]:
+        failed = self._state.intents.tries.of((ledger.name, signer.address)).total
+        limits, head = self._state.run.limits, self._header.number
+        intent = exit_intent(market, call, ledger, signer, limits, head, failed)
+        while _is_spent(self._state.intents, intent.intent_id):
+            failed += 1
+            intent = exit_intent(market, call, ledger, signer, limits, head, failed)
+        return [] if self._admit(intent, None, signer, ledger) is not None else [IntentAdmitted(intent, None)]
 
     def _allow(self, spec: StrategySpec) -> list[AnyDecision]:
         """Ask for the allowances that the signers' holdings will need."""

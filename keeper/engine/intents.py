@@ -201,7 +201,7 @@ class TrackedIntent(msgspec.Struct):
         held = self.inclusion
         if held is None or held.outcome is not Outcome.EFFECT or held.block_number < block_number:
             return False
-        return self.intent.kind == "liquidation"
+        return self.intent.kind != "approval"
 
     def sent_as(self, tx_hash: Hash32) -> Sent:
         """Return the attempt with a hash.
@@ -214,7 +214,7 @@ class TrackedIntent(msgspec.Struct):
         return found[0]
 
     def outcome_of(self, receipt: ReceiptSeen) -> Outcome:
-        """Tell what a mined attempt did. A liquidation's effect is the venue's event, which came with its block."""
+        """Tell what a mined attempt did. But for an allowance the effect is the venue's event, which came before."""
         if self.sent_as(receipt.tx_hash).attempt.kind == "cancel":
             return Outcome.CANCEL
         if self.intent.kind == "approval" and receipt.succeeded:

@@ -22,7 +22,7 @@ from keeper.engine.book import IntentBook
 from keeper.engine.clock import EngineClock
 from keeper.engine.gas_budget import reserved_wei
 from keeper.engine.intents import subject_of
-from keeper.engine.view import free_inventory, holding_of
+from keeper.engine.view import free_inventory, holding_of, margin_reserved
 
 
 class Case(NamedTuple):
@@ -99,10 +99,10 @@ def venue_paused(case: Case) -> str | None:
 def target_not_allowed(case: Case) -> str | None:
     """A liquidation may call the venue's own pool, an allowance one of its tokens; nothing else is ever called.
 
-    Where positions are taken over, the contract that hands them over is the pool.
+    Where positions are taken over, the contract that hands them over, and lets them be left, is the pool.
     """
     taken, takeovers = case.proposal is not None and case.proposal.preview.takeover, case.ledger.takeovers
-    pool = takeovers.target if taken and takeovers is not None else case.ledger.spender
+    pool = takeovers.target if (taken or case.intent.kind == "exit") and takeovers is not None else case.ledger.spender
     allowed = case.ledger.tokens() if case.intent.kind == "approval" else (pool,)
     return None if case.intent.to in allowed else f"{to_hex(case.intent.to)} is not a contract of {case.intent.venue}"
 
@@ -216,7 +216,7 @@ def free_collateral_short(case: Case) -> str | None:
     taken = None if case.proposal is None else case.proposal.preview.takeover
     if taken is None:
         return None
-    left = taken.free_base - case.book.margin_reserved(case.intent.venue, case.signer.name)
+    left = taken.free_base - margin_reserved(case.book, case.intent.venue, case.signer.name)
     if left >= BaseAmount(0):
         return None
     return f"{-left} more is needed as free collateral at {case.intent.venue} (USD 1e-8)"

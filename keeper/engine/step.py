@@ -51,6 +51,7 @@ from keeper.engine import readings
 from keeper.engine.book import IntentBook
 from keeper.engine.chain_state import ChainState
 from keeper.engine.deciding import Head
+from keeper.engine.exits import exited
 from keeper.engine.recall import Block, fold_block, observe
 from keeper.engine.running import configure
 from keeper.engine.state import ENGINE_VERSION, EngineState, OpenLedger, dump_state, load_state
@@ -211,10 +212,10 @@ class Engine:
         return [*self._state.intents.restart(), *self._blind_stale()]
 
     def _renew_allowances(self) -> None:
-        """Let a new run try every allowance anew: nothing that happens on chain would ever renew their budget."""
+        """Let a new run try every allowance and exit anew: nothing that happens on chain would renew their budget."""
         for ledger in self._state.ledgers.values():
-            for token in ledger.tokens():
-                self._state.intents.tries.renew((ledger.name, token))
+            for subject in (*ledger.tokens(), *(signer.address for signer in self._state.run.signers)):
+                self._state.intents.tries.renew((ledger.name, subject))
 
     def _settings_reloaded(self, fact: SettingsReloaded) -> list[HealthChanged]:
         """Go on by other bounds. What they refuse is recorded anew: under them it is another situation."""
@@ -329,7 +330,7 @@ class Engine:
         for ledger in self._state.ledgers_of(chain_id):
             for witnessed in fold_block(ledger, block):
                 decisions += observe(self._state, witnessed, block.header)
-        return decisions
+        return decisions + exited(self._state, block)
 
     def _at_head(self, chain_id: int, header: BlockHeader) -> list[AnyDecision]:
         """Classify the accounts that the head can have hurt, then decide."""

@@ -67,7 +67,7 @@ class HeadView:
 
     def margin_reserved_base(self, venue: str) -> BaseAmount:
         """Return what unmined intents may bind of the signer's free collateral at a venue."""
-        return self._book.margin_reserved(venue, self._signer.name)
+        return margin_reserved(self._book, venue, self._signer.name)
 
     def venue(self, name: str) -> VenueView:
         """Return a venue of this chain.
@@ -100,6 +100,12 @@ class HeadView:
     def _value_base(self, token: Address, amount: TokenAmount) -> BaseAmount | None:
         values = (ledger.value_base(token, amount) for ledger in self._ledgers.values())
         return next((value for value in values if value is not None), None)
+
+
+def margin_reserved(book: IntentBook, venue: str, signer: str) -> BaseAmount:
+    """Return what unmined intents may bind of a signer's free collateral; of mined ones the ledger tells."""
+    unmined = (tracked.intent for tracked in book.all_open() if tracked.is_unmined)
+    return sum((one.margin_base for one in unmined if (one.venue, one.signer) == (venue, signer)), BaseAmount(0))
 
 
 def free_inventory(wallet: SignerRead, book: IntentBook, token: Address) -> TokenAmount:

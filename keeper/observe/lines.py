@@ -122,7 +122,8 @@ def _refused(decision: ProposalRefused) -> str:
 
 def _admitted(decision: IntentAdmitted) -> str:
     intent, proposal = decision.intent, decision.proposal
-    what = f"allow {to_hex(intent.spend.token)}" if proposal is None else _slice(proposal.preview)
+    own = intent.why or f"allow {to_hex(intent.spend.token)}"
+    what = own if proposal is None else _slice(proposal.preview)
     return f"{short_id(intent.intent_id)} {intent.venue} {to_hex(intent.account)} {intent.kind}: {what}"
 
 

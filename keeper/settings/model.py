@@ -225,6 +225,9 @@ class PartialLiquidationSettings(SellingSettings):
         "the health a slice restores", "ratio", "1.05", Decimal("1.05")
     )
     dust_usd: Usd = _key("a slice never leaves less debt than this", "USD", "50", Decimal(50))
+    exit_slippage_bps: Annotated[int, PlainValidator(values.whole(0, 10_000))] = _key(
+        "how far off the mark price a position is left at worst (Perp)", "bps", "200", 200
+    )
 
 
 class PreLiquidationSettings(SellingSettings):

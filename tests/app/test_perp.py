@@ -1,4 +1,4 @@
-"""The daemon on a real exchange of Perpetual Protocol v2: it takes slices of unsafe positions over."""
+"""The daemon on a real exchange of Perpetual Protocol v2: it takes slices of unsafe positions over, and leaves them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from string import Template
 import pytest
 import pytest_asyncio
 
-from keeper.core.decisions import IntentAdmitted, LiquidationObserved, ProposalRefused, Verdict
+from keeper.core.decisions import IntentAdmitted, IntentAdvanced, LiquidationObserved, ProposalRefused, Verdict
 from keeper.core.ids import to_hex
 from keeper.core.runconfig import ExchangeSpec
 from keeper.execution.keys import import_keystore
@@ -170,6 +170,14 @@ class Stage:
         await self.rpc.call("evm_mine", answer=str)
         return not await self.unsafe()
 
+    async def is_over(self) -> bool:
+        """Make a block and tell whether nobody could be helped, and the keeper holds nothing."""
+        safe = await self.all_are_safe()
+        size = "getTakerPositionSize(address,address)"
+        arguments = (LIQUIDATOR.address, self.market.base)
+        (held,) = await read(self.rpc, self.exchange.account_balance, size, *arguments, returns=("int256",))
+        return safe and not held
+
     async def penalties(self) -> dict[str, tuple[int, int, int]]:
         """Return notional, size and penalty of every liquidation, by the trader, from the logs themselves."""
         wanted = {"address": self.exchange.clearing_house, "fromBlock": "0x0", "topics": [to_hex(topic_of(PENALTY_OF))]}
@@ -201,11 +209,17 @@ async def test_unsafe_positions_are_taken_over_as_foretold(stage: Stage) -> None
         unsafe = await stage.unsafe()
         stage.switch.unlink()
         await keeper.until(stage.all_are_safe)
+        await keeper.until(stage.is_over)
         assert await keeper.leave() == 0
 
     records = read_journal(stage.folder / "journal.db")
     seen = {to_hex(each.liquidation.account): each for each in of(records, LiquidationObserved)}
-    taken = {to_hex(each.intent.account): each.proposal.preview for each in of(records, IntentAdmitted)}
+    admitted = of(records, IntentAdmitted)
+    taken = {to_hex(each.intent.account): each.proposal.preview for each in admitted if each.proposal}
+    exits = {each.intent.intent_id for each in admitted if each.intent.kind == "exit"}
+    left_by = {each.intent_id for each in of(records, IntentAdvanced) if each.reason.startswith("left in block")}
+    assert left_by
+    assert left_by <= exits
     happened = await stage.penalties()
     assert {each.reason for each in of(records, ProposalRefused)} == {"kill_switch"}
     assert set(seen) == set(taken) == unsafe == {who for who, quote in TRADERS.items() if quote > 8_000}

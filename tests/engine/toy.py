@@ -14,6 +14,7 @@ from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog
 from keeper.core.ids import Address, Hash32
 from keeper.core.margin import Bucket, MarginBreakdown, MarginKind
 from keeper.core.runconfig import VenueSpec
+from keeper.core.takeover import TakeoverView
 from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
 from keeper.core.venue import (
     AccountMargin,
@@ -25,7 +26,6 @@ from keeper.core.venue import (
     Pair,
     Preview,
     Status,
-    TakeoverView,
     VenueTotals,
 )
 from keeper.venues.tables import StructColumn, Tables, UnsignedColumn

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.core.decisions import Proposal
+from keeper.core.facts import RawLog
 from keeper.core.ids import Address
+from keeper.core.takeover import Takeover
 from keeper.core.units import BaseAmount, BigInt, Bps, TokenAmount, Wad
-from keeper.core.venue import AccountMargin, Epoch, Health, Preview, Status, Takeover, VenueView
+from keeper.core.venue import AccountMargin, Call, Epoch, Health, Preview, Status, VenueView
 from strategies.partial_liquidation import decide
 from tests.engine.history import ALICE, BOB, STRATEGY_SPEC, VENUE_SPEC
 from tests.engine.toy import ETH, GOLD, USD, ToyLedger
@@ -60,6 +62,18 @@ class Desk:
             *(BaseAmount(int(size)), BaseAmount(int(size) + penalty // 2), BaseAmount(need)),
             *(Wad((self.value - penalty) * Wad.ONE // need) if need else None, None, taken),
         )
+
+    def held(self, account: Address) -> tuple[tuple[Address, BigInt], ...]:  # noqa: ARG002 - nobody's
+        """Nothing."""
+        return ()
+
+    def exit_call(self, account: Address, market: Address, slippage: Bps) -> Call | None:  # noqa: ARG002 - as above
+        """None."""
+        return None
+
+    def moved(self, log: RawLog) -> Address | None:  # noqa: ARG002 - as above
+        """Nobody's."""
+        return None
 
 
 class View:

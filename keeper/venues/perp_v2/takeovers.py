@@ -10,14 +10,17 @@ from collections.abc import Callable
 
 from keeper.core.facts import RawLog
 from keeper.core.ids import Address
-from keeper.core.units import BaseAmount, BigInt, TokenAmount, Wad
-from keeper.core.venue import LiquidationSeen, Preview, Takeover
+from keeper.core.takeover import Takeover
+from keeper.core.units import BaseAmount, BigInt, Bps, Rounding, TokenAmount, Wad, mul_div
+from keeper.core.venue import Call, LiquidationSeen, Preview
+from keeper.venues.perp_v2.calls import exit_call
+from keeper.venues.perp_v2.codec import decode
 from keeper.venues.perp_v2.collateral import PAUSED
-from keeper.venues.perp_v2.events import PositionLiquidated
+from keeper.venues.perp_v2.events import PositionChanged, PositionLiquidated
 from keeper.venues.perp_v2.liquidation import Foretold, Parties, Refused, foretell_funded, liquidatable_size
-from keeper.venues.perp_v2.margin import Account, account_of, figures_of
+from keeper.venues.perp_v2.margin import Account, account_of, figures_of, known, position_value
 from keeper.venues.perp_v2.market import Now, Unknown
-from keeper.venues.perp_v2.math import RATIO, WAD, divide, from_settlement
+from keeper.venues.perp_v2.math import DUST, RATIO, WAD, divide, from_settlement
 from keeper.venues.perp_v2.state import PerpContracts, State
 
 BASE_UNIT = 10**10
@@ -62,6 +65,32 @@ class PerpTakeovers:
         return Preview(
             self._contracts.quote, market, size, nothing, nothing, nothing, none, none, none, None, reason, None
         )
+
+    def held(self, account: Address) -> tuple[tuple[Address, BigInt], ...]:
+        """Return the account's positions, but for dust."""
+        held = account_of(self._state, self._contracts, account)
+        if isinstance(held, Unknown):
+            return ()
+        positions = sorted(held.positions.items())
+        return tuple((base, position.size) for base, position in positions if abs(position.size) >= DUST)
+
+    def exit_call(self, account: Address, market: Address, slippage: Bps) -> Call | None:
+        """Return the call that closes the account's position, bounded by the mark price."""
+        now, position = self._at_block(), self._state.positions.get(market + account)
+        found = Unknown("nothing is held") if isinstance(now, Unknown) else known(now.markets.get(market))
+        if isinstance(found, Unknown) or position is None:
+            return None
+        worth, share = abs(position_value(position.size, found[0])), int(slippage)
+        if position.size < 0:
+            bound = mul_div(worth, Bps.ONE + share, Bps.ONE, Rounding.CEIL)
+        else:
+            bound = mul_div(worth, Bps.ONE - share, Bps.ONE, Rounding.FLOOR)
+        return exit_call(self._contracts.clearing_house, market, bound)
+
+    def moved(self, log: RawLog) -> Address | None:
+        """Return the trader of a ``PositionChanged`` of this clearing house."""
+        change = decode(log) if log.address == self._contracts.clearing_house else None
+        return change.trader if isinstance(change, PositionChanged) else None
 
     def signed(self, account: Address, market: Address, size: int) -> int:
         """Give a size the sign of the account's position."""
