@@ -160,7 +160,7 @@ CASES = [
     Case(
         "unknown protocol",
         2,
-        r'\S+/keeper\.toml: venues\.aave\.protocol = "aave_v9": must be \'aave_v3\'; write for example .*',
+        r'\S+/keeper\.toml: venues\.aave\.protocol = "aave_v9": must be \'aave_v3\'.*; write for example .*',
         lambda site: site.change("aave_v3", "aave_v9"),
     ),
     Case(

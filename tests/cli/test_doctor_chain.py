@@ -61,5 +61,6 @@ async def test_a_fresh_market_passes_every_check(tmp_path: Path) -> None:
     assert [finding for finding in findings.all if not finding.ok] == []
     assert [finding.detail for finding in findings.all if finding.check.startswith("venue aave ")] == [
         "pool revision 1, rules of 3.0",
+        "the oracle counts one USD as 100000000",
         "4 of 4 answer",
     ]
