@@ -14,12 +14,14 @@ from bench.journal import run as journal
 from bench.latency import run as latency
 from bench.restart import run as restart
 from bench.step import run as step
+from bench.venue import run as venue
 
 PARTS: dict[str, Callable[[], dict[str, object]]] = {
     "journal": journal,
     "decoding": decoding,
     "step": step,
     "distance": distance,
+    "venue": venue,
     "latency": latency,
     "restart": restart,
 }
