@@ -21,7 +21,7 @@ The screen may report too much and must never miss: what it reports is decided b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, compress, pairwise
 from typing import TypeAlias
 
@@ -41,9 +41,9 @@ parted. Taking the largest anew costs less than a millisecond, and every block c
 holds."""
 EARLIEST_SHARE, LATEST_SHARE = 0.6, 0.999
 """Of its radius, at which the first and the last block are taken anew."""
-TOGETHER_SHARE = 0.5
-"""Of the innermost radius: blocks that have used as much of it are taken anew with one that has used all, because one
-long vector costs less than several short ones."""
+SLACK_MIN = RADII[-1] / 2
+"""What a look leaves at least of every radius. So ticks need not look again at once; and blocks are taken anew together
+where one has to be, because one long vector costs less than several short ones."""
 BATCH_ROWS = 8_192
 """Small blocks are put together up to so many rows and taken anew at once: above that, the copy costs more than the
 calls that it saves."""
@@ -87,11 +87,9 @@ class DistanceIndex:
         self._levels = [list(outer) for _ in range(len(RADII) + 1)]
         self._sunk = [[_NOBODY] * count for _ in RADII]
         self._totals = np.array([table.total for table in outer])
-        self._below, self._checked = _NOBODY, compiled([])
-        self._hasty: list[Table] = []
+        self._below, self._near, self._hasty = _NOBODY, list[Table](), False
         self._ceilings, self._floors = np.full((len(prices), count), -np.inf), np.full((len(prices), count), np.inf)
-        shares = EARLIEST_SHARE + (LATEST_SHARE - EARLIEST_SHARE) * (np.arange(count) * GOLDEN % 1)
-        self._limits = np.outer(RADII, shares)
+        self._limits = np.outer(RADII, _staggered([table.factors.size for table in outer]))
         self._limits[-1] = RADII[-1] * LATEST_SHARE
         self._waiting: dict[int, dict[int, Form | None]] = {}
         self._fresh: dict[int, Form | None] = {}
@@ -158,7 +156,7 @@ class DistanceIndex:
         Of those that the outermost radius held when its blocks were taken, and of all that changed since.
         """
         self._lay_over()
-        held = _compressed(self._levels[1])
+        held = forms.joined([compiled([]), *(table.rows() for table in _alike(self._levels[1]))])
         rows = forms.joined([held.select(np.flatnonzero(self._states[held.ids] == _TAKEN_IN)), self._overlay])
         distances = rows.distances(prices)
         nearest = np.argsort(distances, kind="stable")[:count]
@@ -186,8 +184,7 @@ class DistanceIndex:
         self._speeds = np.maximum(self._speeds * CALMING, self._spread((logs - self._last)[:, None]))
         depths = np.maximum((np.array(RADII)[:, None] >= self._speeds * TICKS_AHEAD).sum(axis=0), 1)
         levels = np.arange(len(RADII))[:, None]
-        due = spread >= self._limits
-        due[-1] = spread[-1] >= self._limits[-1] * TOGETHER_SHARE
+        due = spread >= self._limits - SLACK_MIN
         due |= levels >= self._depths
         if crowded:
             due[0, max(self._waiting, key=lambda block: len(self._waiting[block]))] = True
@@ -200,14 +197,12 @@ class DistanceIndex:
         self._slack = np.where(levels < depths, self._limits - np.where(due, 0.0, spread), np.inf).min(axis=0)
 
     def _found(self, prices: Floats) -> Places:
-        checked = self._checked
-        parts = [self._below, checked.ids[checked.margins(prices) <= 0]]
-        parts += [table.ids[table.margins(prices) <= 0] for table in self._hasty]
-        found = np.concatenate(parts)
+        below = [table.ids[table.margins(prices) <= 0] for table in self._near]
+        found = np.concatenate([self._below, *below])
         if self._waiting:
             found = found[self._states[found] == _TAKEN_IN]
             found = np.concatenate([found, self._overlay.ids[self._overlay.margins(prices) <= 0]])
-        return self._ids[found]
+        return self._ids.take(found)
 
     # Taking levels anew.
 
@@ -222,8 +217,9 @@ class DistanceIndex:
                 self._take_within(level, batch, prices)
         np.copyto(self._anchors, logs[:, None], where=due[:, None, :])
         innermost = [self._levels[depth][block] for block, depth in enumerate(self._depths.tolist())]
-        self._checked = _compressed(list(compress(innermost, self._depths == len(RADII))))
-        self._hasty = [table for table in compress(innermost, self._depths < len(RADII)) if table.total]
+        hasty = self._depths < len(RADII)
+        self._hasty = bool(hasty.any())
+        self._near = [*compress(innermost, hasty), *_alike(compress(innermost, ~hasty))]
         used = np.arange(len(RADII))[:, None] < self._depths
         self._below = np.concatenate([_NOBODY, *compress(chain(*self._sunk), used.ravel())])
 
@@ -316,13 +312,22 @@ def _logs(prices: Floats) -> Floats:
     return logs
 
 
-def _compressed(tables: Sequence[Table]) -> Rows:
-    """Return the rows of all tables, compressed."""
+def _staggered(costs: Sequence[int]) -> Floats:
+    """Return at which share of its radii each block is taken anew: neighbours far apart, and the work even."""
+    order = np.argsort(np.arange(len(costs)) * GOLDEN % 1)
+    done = np.cumsum(np.array(costs)[order])
+    shares = np.empty(len(costs))
+    shares[order] = EARLIEST_SHARE + (LATEST_SHARE - EARLIEST_SHARE) * done / max(1, done[-1])
+    return shares
+
+
+def _alike(tables: Iterable[Table]) -> list[Table]:
+    """Return the same rows in one table for each width."""
     alike: dict[int, list[Table]] = {}
     for table in tables:
         if table.total:
             alike.setdefault(table.width, []).append(table)
-    return forms.joined([joined(each).rows() for each in alike.values()]) if alike else compiled([])
+    return [joined(each) for each in alike.values()]
 
 
 def _parted(rows: Rows, factor_count: int, block_rows: int) -> list[Places]:
