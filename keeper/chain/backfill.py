@@ -102,7 +102,10 @@ class Backfill:
         self._on_error = on_error
 
     async def ranges(self, first: int, last: int, *, parent: Hash32, head_number: int) -> AsyncIterator[Range]:
-        """Yield the blocks ``first`` to ``last``, both included, in complete ranges; reads are made at ``last`` only.
+        """Yield the blocks ``first`` to ``last``, both included, in complete ranges; reads are made at ``last``.
+
+        A range ends, and is read, at a block too that begins what can only be followed from there: a node that does
+        not serve the state of such a block cannot serve this history.
 
         The ledgers must have folded a range before the next one is asked for.
 
@@ -131,13 +134,22 @@ class Backfill:
             except NodeError:
                 self._size.shrink(to - first + 1)
                 raise
+            cut = to if isinstance(found, NodeRefused) else self._start_in(found.fact)
+            if cut < to:
+                to = cut
+                found = await self._attempt(first, to, parent)
             if not isinstance(found, NodeRefused):
                 self._size.grow()
-                reads = await self._reads(found.fact) if to == last else ()
+                reads = await self._reads(found.fact) if to in (cut, last) else ()
                 fact = msgspec.structs.replace(found.fact, reads=reads, behind_blocks=head_number - to)
                 return found._replace(fact=fact)
             self._on_error(found)
             self._size.shrink(to - first + 1)
+
+    def _start_in(self, fact: BlocksBackfilled) -> int:
+        """Return the first block of a range that has to be read at its own end; one behind the range when none has."""
+        starts = (block.number for block in fact.blocks if self._watch.starts(block.logs))
+        return next(starts, fact.last.number + 1)
 
     async def _attempt(self, first: int, to: int, parent: Hash32) -> Range | NodeRefused:
         """Read one range from one provider; a refusal of several blocks is no fault of the provider."""

@@ -1,9 +1,9 @@
 """Follows one chain: from hints to facts that are complete, ordered and linked by hash.
 
 For each head: fetch headers backwards by parent hash to the join with what we hold; then for every new block, oldest
-first, its logs by block hash; then, at the head only, the venues' reads and the signers' accounts, pinned to that
-block's hash. All of it goes to the recorder as one group, so that a crash leaves the whole head or nothing of it. In
-the steady state that is one round trip to the node.
+first, its logs by block hash; then, at the head (and where something begins that only calls can tell), the venues'
+reads and the signers' accounts, pinned to that block's hash. All of it goes to the recorder as one group, so that a
+crash leaves the whole head or nothing of it. In the steady state that is one round trip to the node.
 
 Everything for one head comes from one pinned provider. When anything fails the head is tried again as a whole, from
 whichever provider is healthiest then; after that it is given up and the next hint, which polling guarantees, makes up
@@ -289,7 +289,8 @@ class Follower:
         seen: list[RawLog] = []
         for header, block_logs in zip(part, logs, strict=True):
             seen += block_logs
-            wanted = self._watch.reads(seen) if header is head or self._options.read_every_block else ()
+            is_read = header is head or self._options.read_every_block or self._watch.starts(block_logs)
+            wanted = self._watch.reads(seen) if is_read else ()
             reads = await source.reads(header.hash, wanted)
             if header is head:
                 facts += await self._observe(header)

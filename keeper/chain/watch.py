@@ -33,6 +33,9 @@ class Watcher(Protocol):
     def reads(self, logs: Iterable[RawLog]) -> tuple[ReadRequest, ...]:
         """The view calls needed at the end of a block that has these logs."""
 
+    def starts(self, logs: Iterable[RawLog]) -> bool:
+        """Whether these logs begin what can only be followed from what calls say at the end of their own block."""
+
 
 class Watch:
     """The union of what several ledgers of one chain need.
@@ -70,3 +73,7 @@ class Watch:
     def reads(self, logs: Sequence[RawLog]) -> tuple[ReadRequest, ...]:
         """Return the view calls needed after these logs, each once, in the order of the ledgers."""
         return tuple(dict.fromkeys(request for watcher in self._watchers for request in watcher.reads(logs)))
+
+    def starts(self, logs: Sequence[RawLog]) -> bool:
+        """Tell whether calls are needed at the end of the very block that has these logs."""
+        return any(watcher.starts(logs) for watcher in self._watchers)

@@ -206,6 +206,9 @@ class Ledger(VenueView, MarginModel[Address], Protocol):
     def reads(self, logs: Iterable[RawLog]) -> tuple[ReadRequest, ...]:
         """The view calls needed at the end of a block that has these logs."""
 
+    def starts(self, logs: Iterable[RawLog]) -> bool:
+        """Whether these logs begin what can only be followed from what calls say at the end of their own block."""
+
     def tokens(self) -> tuple[Address, ...]:
         """The tokens a liquidator may have to repay, in listing order."""
 

@@ -24,7 +24,7 @@ from keeper.engine.clock import EngineClock
 from keeper.engine.health import HealthMap
 from keeper.engine.refusals import RefusalMemory, RefusedPlan
 
-ENGINE_VERSION = 15
+ENGINE_VERSION = 16
 """Raised whenever the same facts would give another state or other decisions."""
 
 OpenLedger = Callable[[VenueSpec], Ledger]

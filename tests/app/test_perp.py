@@ -10,7 +10,14 @@ from string import Template
 import pytest
 import pytest_asyncio
 
-from keeper.core.decisions import IntentAdmitted, IntentAdvanced, LiquidationObserved, ProposalRefused, Verdict
+from keeper.core.decisions import (
+    HealthChanged,
+    IntentAdmitted,
+    IntentAdvanced,
+    LiquidationObserved,
+    ProposalRefused,
+    Verdict,
+)
 from keeper.core.ids import to_hex
 from keeper.core.runconfig import ExchangeSpec
 from keeper.execution.keys import import_keystore
@@ -231,4 +238,23 @@ async def test_unsafe_positions_are_taken_over_as_foretold(stage: Stage) -> None
         assert (seen[who].liquidation.repaid, seen[who].liquidation.seized) == (preview.repaid, preview.seized)
     left = {POSITIONS[TRADERS[who]]: preview.health_after is not None for who, preview in taken.items()}
     assert left == {"a slice": True, "most of it": True, "bad debt": False}
+    assert replayed(stage.folder / "journal.db").divergence is None
+
+
+async def test_an_old_exchange_is_followed_from_its_first_trade(stage: Stage) -> None:
+    """A keeper that starts long after the trades helps everybody: it read each market where that began."""
+    await stage.open_accounts()
+    await stage.fall()
+    unsafe = await stage.unsafe()
+    async with started(stage.keeper()) as keeper:
+        await keeper.until_answer("/readyz", HTTPStatus.OK)
+        await keeper.until(stage.all_are_safe)
+        assert await keeper.leave() == 0
+
+    records = read_journal(stage.folder / "journal.db")
+    seen = of(records, LiquidationObserved)
+    assert {to_hex(each.liquidation.account) for each in seen} == unsafe
+    assert {each.verdict for each in seen} == {Verdict.OURS}
+    reasons = {each.margin.health.reason for each in of(records, HealthChanged)} - {None}
+    assert all("was not read at this block" in str(reason) for reason in reasons)  # at the first head alone
     assert replayed(stage.folder / "journal.db").divergence is None

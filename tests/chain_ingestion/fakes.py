@@ -96,8 +96,10 @@ class Ledger:
         topics: Sequence[bytes],
         discovers: bytes | None = None,
         reads: Sequence[ReadRequest] = (),
+        starts: bytes | None = None,
     ) -> None:
         self.topics = tuple(topics)
+        self._starts = starts
         self._contracts = [root]
         self._discovers = discovers
         self._reads = tuple(reads)
@@ -113,6 +115,10 @@ class Ledger:
     def reads(self, logs: Iterable[RawLog]) -> tuple[ReadRequest, ...]:
         """The fixed reads, and one of each contract named in these logs."""
         return (*self._reads, *(ReadRequest(address, b"\x01") for address in self.discover(logs)))
+
+    def starts(self, logs: Iterable[RawLog]) -> bool:
+        """Whether there is a log of the topic that is to be read at its own block."""
+        return any(log.topics[0] == self._starts for log in logs)
 
 
 class Journal:

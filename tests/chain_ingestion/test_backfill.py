@@ -31,6 +31,7 @@ from tests.chain_ingestion.scripted import (
     some_hash,
 )
 
+STARTED = b"\x5a" * 32
 GENESIS_PARENT = Hash32(bytes(32))
 
 
@@ -105,6 +106,25 @@ async def test_ranges_too_large_to_answer_are_split(server: ScriptedServer, pool
     await collect(backfill(pool, Troubles(), attempts=5).ranges(0, 60, parent=GENESIS_PARENT, head_number=70), found)
 
     check_complete(server, found, 60)
+
+
+@pytest.mark.parametrize("limit", [64, 7])
+async def test_what_calls_must_start_is_read_at_its_own_block(
+    server: ScriptedServer, pool: ProviderPool, limit: int
+) -> None:
+    """A range ends at each block whose logs only calls at its end can complete, and nothing is left out for it."""
+    for number in range(50):
+        server.chain.mine(*([log_of(b"started", 0, OTHER, STARTED)] if number in (4, 5, 30) else []))
+    watch = Watch(
+        [Ledger(ROOT, [EVENT, STARTED], None, [ReadRequest(ROOT, b"\x50")], STARTED), Ledger(OTHER, [STARTED])]
+    )
+    ranges = Backfill(CHAIN_ID, pool, watch, JumpClock(), blocks_max=limit, policy=NO_RETRY)
+    found: list[BlocksBackfilled] = []
+
+    await collect(ranges.ranges(0, 49, parent=GENESIS_PARENT, head_number=60), found)
+
+    check_complete(server, found, 49)
+    assert [fact.last.number for fact in found if fact.reads] == [5, 6, 31, 49]
 
 
 async def test_refused_block_is_not_skipped(server: ScriptedServer, pool: ProviderPool) -> None:

@@ -91,6 +91,10 @@ class ToyLedger:
         """Nothing."""
         return ()
 
+    def starts(self, logs: Iterable[RawLog]) -> bool:  # noqa: ARG002 - no log does
+        """Nothing does."""
+        return False
+
     def tokens(self) -> tuple[Address, ...]:
         """Four tokens."""
         return TOKENS

@@ -72,6 +72,10 @@ class LeverVenue:
         """Name the one error of the contract."""
         return "LEVER_LOCKED" if data == LOCKED else data.hex()
 
+    def starts(self, logs: Iterable[RawLog]) -> bool:
+        """Nothing does."""
+        return False
+
     def tokens(self) -> tuple[Address, ...]:
         """Return what a test listed."""
         return self.listed

@@ -83,6 +83,10 @@ class SimulatedLedger:
         """The price that no log tells."""
         return (GOLD_READ,)
 
+    def starts(self, logs: Iterable[RawLog]) -> bool:  # noqa: ARG002 - no log does
+        """Nothing does."""
+        return False
+
     def tokens(self) -> tuple[Address, ...]:
         """Four tokens."""
         return TOKENS

@@ -156,6 +156,10 @@ class AaveLedger:
         """The listed assets in the order of the pool's list."""
         return tuple(asset for asset, _ in self._state.listed())
 
+    def starts(self, logs: Iterable[RawLog]) -> bool:  # noqa: ARG002 - no log does
+        """Nothing does."""
+        return False
+
     # Folding.
 
     def begin_block(self, header: BlockHeader | BackfilledBlock) -> None:

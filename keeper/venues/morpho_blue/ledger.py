@@ -107,6 +107,10 @@ class MorphoLedger:
     def _decode(self, log: RawLog) -> Change | None:
         return decode(log, self._id) if log.address == self._morpho else None
 
+    def starts(self, logs: Iterable[RawLog]) -> bool:  # noqa: ARG002 - no log does
+        """Nothing does: what calls tell is needed at the head alone."""
+        return False
+
     def tokens(self) -> tuple[Address, ...]:
         """The loan token; none before the market's creation was seen."""
         params = self._state.params.get(ONLY_ROW)

@@ -45,8 +45,8 @@ from keeper.venues.perp_v2.state import ONLY_ROW, BlockRow, PerpContracts, State
 from keeper.venues.perp_v2.takeovers import BASE_UNIT, PerpTakeovers, taken_over
 
 BASE_DECIMALS = 8
-LIQUIDATION_GAS = 1_800_000
-"""Measured 1,180,000 to 1,410,000 on the local exchange; one with more markets and deposits costs more."""
+LIQUIDATION_GAS = 2_500_000
+"""Measured 1,180,000 to 1,410,000 for a takeover and up to 2,300,000 for a sale of collateral on the local exchange."""
 
 
 class PerpLedger:
@@ -111,6 +111,10 @@ class PerpLedger:
     def reads(self, logs: Iterable[RawLog]) -> tuple[ReadRequest, ...]:
         """Return the view calls needed at the end of a block that has these logs."""
         return requests(self._state, self._contracts, self._changes(logs))
+
+    def starts(self, logs: Iterable[RawLog]) -> bool:
+        """Tell whether a market is listed: no event tells its pool's price, or the configuration, as they were then."""
+        return any(isinstance(change, PoolAdded) for change in self._changes(logs))
 
     def _changes(self, logs: Iterable[RawLog]) -> list[Change]:
         decoded = ((log, self._decode(log)) for log in logs)
