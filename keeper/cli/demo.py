@@ -1,4 +1,4 @@
-"""``keeper demo``: a real market, a real crash, the shipped daemon, in under a minute."""
+"""``keeper demo``: real protocols, a real crash, the shipped daemon, in under a minute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def command(
     out: Annotated[Path, typer.Option(help="Where keeper.toml, the journal and the log are left.")] = Path("demo-out"),
     as_json: JsonOption = False,
 ) -> None:
-    """Start a local node, deploy the real protocol, open accounts, crash the prices, and let the keeper save them."""
+    """Start a local node, deploy three protocols, open accounts, crash the prices, and let the keeper save them."""
     from keeper.cli import demo_output as output
     from keeper.cli.verify import verify_journal
     from keeper.lab.demo.run import DemoOptions, run_demo

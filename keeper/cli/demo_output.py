@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from keeper.cli.terminal import emit, emit_json, emit_pairs, emit_table
@@ -13,7 +14,10 @@ from keeper.lab.demo.summary import AccountStory
 WAD = 10**18
 ETHER = 10**18
 USD = 10**8
-COLUMNS = ("venue", "account", "health", "slices", "repaid $", "seized $", "profit $", "gas ETH")
+MOVED = ("slices", "repaid $", "seized $", "profit $", "gas ETH")
+COLUMNS = ("venue", "account", "health", *MOVED)
+VENUE_COLUMNS = ("venue", "accounts hurt", "helped", "breaches", *MOVED)
+HEALTH_SHOWN_MAX = 1_000
 WHOLE_DOLLARS_FROM = 1_000
 
 
@@ -34,6 +38,8 @@ def show(result: DemoResult, verified: Verified | None, *, as_json: bool) -> Non
         [_row(story, result.health_after_wad[story.account]) for story in accounts],
         right=COLUMNS[2:],
     )
+    emit("\nby venue, all by one daemon and one signer")
+    emit_table(VENUE_COLUMNS, [_venue_row(result, venue) for venue in result.summary.hurt], right=VENUE_COLUMNS[1:])
     emit()
     emit_pairs(list(_figures(result, verified).items()))
 
@@ -45,7 +51,7 @@ def show_urls(result: DemoResult) -> None:
 
 def _figures(result: DemoResult, verified: Verified | None) -> dict[str, str]:
     summary = result.summary
-    figures = {venue: _told(result, venue) for venue in summary.breaches} | {
+    figures = {
         "blocks": f"{summary.blocks}",
         "below 1 now": f"{len(result.findings)} accounts, of which a liquidation would help {len(result.unhelped)}",
         "reverted": f"{summary.reverted} transactions",
@@ -58,24 +64,35 @@ def _figures(result: DemoResult, verified: Verified | None) -> dict[str, str]:
     return figures
 
 
-def _told(result: DemoResult, venue: str) -> str:
-    """Say what happened at a venue."""
-    stories = [story for story in result.summary.accounts.values() if story.venue == venue]
-    slices = sum(story.slices for story in stories)
-    repaid, profit = (
-        _dollars(sum(getattr(story, name) for story in stories)) for name in ("repaid_base", "profit_base")
-    )
-    return f"{result.summary.breaches[venue]} breaches, {slices} slices of ${repaid}, profit ${profit}"
+def _venue_row(result: DemoResult, venue: str) -> list[str]:
+    summary = result.summary
+    stories = [story for story in summary.accounts.values() if story.venue == venue]
+    helped = sum(story.slices > 0 for story in stories)
+    return [venue, *map(str, (summary.hurt[venue], helped, summary.breaches[venue])), *_moved(stories)]
 
 
 def _row(story: AccountStory, health_after_wad: int) -> list[str]:
     return [
         story.venue,
         f"{story.account[:6]}…{story.account[-4:]}",
-        f"{story.health_min_wad / WAD:.4f} → {health_after_wad / WAD:.4f}",
-        str(story.slices),
-        *(_dollars(base) for base in (story.repaid_base, story.seized_base, story.profit_base)),
-        f"{story.gas_wei / ETHER:.5f}",
+        f"{story.health_min_wad / WAD:.4f} → {_health(health_after_wad)}",
+        *_moved([story]),
+    ]
+
+
+def _health(wad: int) -> str:
+    """Write a health; one without debt, or with next to none, is without bound."""
+    return f"{wad / WAD:.4f}" if wad < HEALTH_SHOWN_MAX * WAD else "∞"
+
+
+def _moved(stories: Sequence[AccountStory]) -> list[str]:
+    """Write what accounts' slices moved together."""
+    return [
+        str(sum(story.slices for story in stories)),
+        _dollars(sum(story.repaid_base for story in stories)),
+        _dollars(sum(story.seized_base for story in stories)),
+        _dollars(sum(story.profit_base for story in stories)),
+        f"{sum(story.gas_wei for story in stories) / ETHER:.5f}",
     ]
 
 

@@ -22,7 +22,7 @@ def test_the_demo_saves_everybody(tmp_path: Path) -> None:
     document = json.loads(run.stdout)
     assert len(document["summary"]["accounts"]) >= 10
     helped = {account["venue"] for account in document["summary"]["accounts"].values() if account["slices"]}
-    assert helped == set(document["summary"]["breaches"]) == {"aave", "morpho"}
+    assert helped == set(document["summary"]["hurt"]) == {"aave", "morpho", "perp"}
     assert [finding for finding in document["findings"] if finding["remedy"]] == []
     assert document["verified"]["fault"] is None
     assert (tmp_path / "out" / "keeper.toml").exists()

@@ -44,6 +44,7 @@ def test_a_slice_counts_by_its_own_event() -> None:
     assert (story.repaid_base, story.seized_base) == (50 * USD, 525 * USD // 10)
     assert story.profit_base == 525 * USD // 10 - 50 * USD - 1 * USD - 2 * USD
     assert story.gas_wei == 300_000 * 2 * 10**9
+    assert summary.hurt == {"aave": 1}
     assert (summary.breaches, summary.blocks, summary.reverted) == ({"aave": 2}, 1, 0)
     assert summary.stage_median_ms == {
         "seen to decided": 10,

@@ -15,7 +15,7 @@ from keeper.lab.localchain.node import LocalNode
 from keeper.lab.localchain.prices import price_calls, price_walk
 from keeper.lab.localchain.rpc import LabRpc
 from keeper.lab.localchain.scenario import open_borrowers, open_liquidator, open_whale
-from keeper.lab.localchain.transactions import submit
+from keeper.lab.localchain.transactions import send, submit
 
 WAD = 10**18
 POLL_SECONDS = 0.2
@@ -50,6 +50,7 @@ async def walk_prices(
 ) -> None:
     """Walk the crash, one price move a block for all protocols, at the node's own rhythm."""
     for number, prices in enumerate(price_walk(scene.market, seed, steps), start=1):
+        await send(rpc, [call for act in acts for call in act.reactions(prices)])
         calls = price_calls(scene.market, prices)
         await submit(rpc, [*calls, *(call for act in acts for call in act.price_calls(prices))], mine=False)
         on_step(number, prices)

@@ -81,9 +81,16 @@ class MorphoAct:
         market = self.market
         return SECTION.substitute(morpho=market.morpho, market=market.market_id, from_block=market.first_block)
 
+    async def begin(self, rpc: LabRpc) -> None:
+        """Do nothing: the borrowers are there."""
+
     def price_calls(self, prices: Mapping[str, int]) -> list[Call]:
         """Return the call that sets the oracle's price."""
         return [price_call(self.market, _oracle_price(prices[COLLATERAL]))] if COLLATERAL in prices else []
+
+    def reactions(self, prices: Mapping[str, int]) -> list[Call]:  # noqa: ARG002 - nobody is needed
+        """Return nothing: the oracle's price is the market's."""
+        return []
 
     async def are_safe(self, rpc: LabRpc) -> bool:
         """Tell whether the contract would let nobody be liquidated."""

@@ -10,17 +10,21 @@ from pathlib import Path
 
 from keeper.core.errors import NotHolding
 from keeper.journal.urls import open_reader
-from keeper.lab.demo.acts import Act
+from keeper.lab.demo.acts import Act, OpenAct
 from keeper.lab.demo.audit import AaveAudit, Finding
 from keeper.lab.demo.crash import Scene, open_scene, wait_safe, walk_prices
 from keeper.lab.demo.daemon import DaemonFiles, DaemonProcess
 from keeper.lab.demo.files import clean_folder, prepare
 from keeper.lab.demo.morpho import open_morpho
+from keeper.lab.demo.perp import open_perp
 from keeper.lab.demo.summary import DemoSummary, summarise
 from keeper.lab.localchain.node import LocalNode, NodeOptions, running_node
+from keeper.lab.localchain.perp import HISTORY_SECONDS
 from keeper.lab.localchain.rpc import LabRpc
 
 SETTLE_SECONDS_MAX = 20.0
+ACTS: tuple[OpenAct, ...] = (open_morpho, open_perp)
+"""How each protocol beside Aave is opened. Another one is a module with such a function, and its name here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,12 @@ async def run_demo(
     """
     started = time.monotonic()
     clean_folder(options.folder)
-    say("starting a local node and deploying Aave v3.0.2 and Morpho Blue from their published bytecode")
+    say("starting a local node and deploying Aave v3.0.2, Morpho Blue and Perpetual Protocol v2 as they were published")
+    long_ago = (
+        int(time.time()) - HISTORY_SECONDS - 10
+    )  # an exchange wants a history of prices, which time is moved on for
     async with (
-        running_node(NodeOptions(block_time_seconds=options.block_seconds)) as node,
+        running_node(NodeOptions(block_time_seconds=options.block_seconds, timestamp=long_ago)) as node,
         LabRpc(node.http_url) as rpc,
     ):
         scene = await open_scene(rpc, node, seed=options.seed, borrowers=options.borrowers)
@@ -87,6 +94,8 @@ async def run_demo(
         await daemon.start()
         try:
             await daemon.wait_ready()
+            for act in acts:
+                await act.begin(rpc)
             await _crash(options, rpc, scene, acts, say)
             if keep is None:
                 await _leave(daemon)
@@ -103,7 +112,7 @@ async def _open_acts(options: DemoOptions, rpc: LabRpc, node: LocalNode, scene: 
     """Open the protocols beside Aave, at Aave's prices and for the same liquidator."""
     liquidator = scene.liquidator.address.lower()
     price = scene.market.asset("WETH").price
-    return [await open_morpho(rpc, node, seed=options.seed, liquidator=liquidator, price=price)]
+    return [await open_(rpc, node, seed=options.seed, liquidator=liquidator, price=price) for open_ in ACTS]
 
 
 async def _crash(

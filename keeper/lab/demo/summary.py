@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
@@ -41,9 +42,10 @@ class _IntentStory:
 
 @dataclass(slots=True)
 class DemoSummary:
-    """The whole run; breaches by venue; stages in milliseconds, medians over the slices that were included."""
+    """The whole run; accounts hurt and breaches by venue; stages in milliseconds, medians over the included slices."""
 
     accounts: dict[str, AccountStory] = field(default_factory=dict)
+    hurt: dict[str, int] = field(default_factory=dict)
     breaches: dict[str, int] = field(default_factory=dict)
     blocks: int = 0
     reverted: int = 0
@@ -53,7 +55,7 @@ class DemoSummary:
 class _Fold:
     def __init__(self) -> None:
         self.summary = DemoSummary()
-        self.lowest: dict[bytes, int] = {}
+        self.lowest: dict[tuple[str, bytes], int] = {}
         self.intents: dict[Hash32, _IntentStory] = {}
         self.seen_ms = 0
 
@@ -64,8 +66,8 @@ class _Fold:
                 self.seen_ms = block.seen_unix_ms
             case HealthChanged(margin=margin) if margin.health.status is Status.LIQUIDATABLE:
                 self.summary.breaches[margin.venue] = self.summary.breaches.get(margin.venue, 0) + 1
-                health = int(margin.health_wad or 0)
-                self.lowest[margin.account] = min(health, self.lowest.get(margin.account, health))
+                health, subject = int(margin.health_wad or 0), (margin.venue, margin.account)
+                self.lowest[subject] = min(health, self.lowest.get(subject, health))
             case IntentAdmitted(intent=intent) as admitted if intent.kind == "liquidation":
                 self.intents[intent.intent_id] = _IntentStory(admitted, self.seen_ms, record.recorded_at_ms)
             case AttemptSent(intent_id=intent_id) if intent_id in self.intents:
@@ -97,10 +99,11 @@ class _Fold:
 
     def _row(self, story: _IntentStory) -> AccountStory:
         intent = story.admitted.intent
-        fresh = AccountStory(intent.venue, to_hex(intent.account), self.lowest.get(intent.account, 0))
+        fresh = AccountStory(intent.venue, to_hex(intent.account), self.lowest.get((intent.venue, intent.account), 0))
         return self.summary.accounts.setdefault(to_hex(intent.account), fresh)
 
     def finish(self) -> DemoSummary:
+        self.summary.hurt = dict(Counter(venue for venue, _ in self.lowest))
         spans: dict[str, list[int]] = {stage: [] for stage in STAGES}
         for story in self.intents.values():
             if story.sent_ms is None or story.included_ms is None:
