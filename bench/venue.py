@@ -56,7 +56,7 @@ def run(*, accounts: int = ACCOUNTS) -> dict[str, object]:
 
 
 async def _run(accounts: int) -> dict[str, object]:
-    options = NodeOptions(timestamp=1_700_000_000, timestamp_interval_seconds=12)
+    options = NodeOptions(timestamp=1_700_000_000, timestamp_interval_seconds=12, disable_block_gas_limit=True)
     async with running_node(options) as node, LabRpc(node.http_url) as rpc:
         started = perf_counter()
         market = await deploy_aave_market(rpc, node.node_modules)
