@@ -5,8 +5,7 @@ unsafe, is an average of what its pool traded at, and a pool may fall by a tenth
 than a tenth from the index. So an arbitrageur sells the pool down with the index to :data:`FLOOR`, and the mark price
 arrives there a quarter of a minute later. Who liquidates steps into the position and needs collateral at the vault.
 
-The takers open their positions under the keeper's eyes: what it caught up with in one go it would not know, as no event
-tells the price that a pool began with, and it is read at the end.
+The takers open their positions under the keeper's eyes, as most accounts of a real exchange would.
 """
 
 from __future__ import annotations
