@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from keeper.core.ids import parse_address
 from keeper.core.runconfig import ExchangeSpec, VenueSpec
-from keeper.core.venue import LiquidationSeen
 from keeper.lab.localchain.perp import SETTLEMENT_DECIMALS, PerpExchange
-from keeper.lab.localchain.rpc import LabRpc
-from keeper.venues.aave_v3.ledger import AaveLedger
 from keeper.venues.perp_v2.ledger import PerpLedger
-from tests.chain.aave_feed import FedBlock, Feed
+from tests.chain.aave_feed import JudgedFeed
 
 
 def open_perp(exchange: PerpExchange) -> PerpLedger:
@@ -31,34 +26,5 @@ def open_perp(exchange: PerpExchange) -> PerpLedger:
     )
 
 
-class PerpFeed:
-    """One ledger and the blocks it was fed. What a feed asks of a ledger, folding and undoing, both ledgers have."""
-
-    def __init__(self, rpc: LabRpc, ledger: PerpLedger) -> None:
-        self._feed = Feed(rpc, cast("AaveLedger", ledger))
-
-    @property
-    def ledger(self) -> PerpLedger:
-        """The ledger that is fed."""
-        return cast("PerpLedger", self._feed.ledger)
-
-    @ledger.setter
-    def ledger(self, ledger: PerpLedger) -> None:
-        self._feed.ledger = cast("AaveLedger", ledger)
-
-    @property
-    def seen(self) -> list[LiquidationSeen]:
-        """The liquidations that went by."""
-        return self._feed.seen
-
-    async def up_to(self, number: int) -> None:
-        """Feed every block up to and including ``number``."""
-        await self._feed.up_to(number)
-
-    def undo(self) -> FedBlock:
-        """Take back the newest block and return it."""
-        return self._feed.undo()
-
-    def apply(self, block: FedBlock) -> None:
-        """Fold a block."""
-        self._feed.apply(block)
+class PerpFeed(JudgedFeed[PerpLedger]):
+    """A ledger of a deployment, and the blocks it was fed."""

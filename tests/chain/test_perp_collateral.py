@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from keeper.core.decisions import Verdict
 from keeper.core.ids import parse_address, to_hex
 from keeper.core.units import TokenAmount
 from keeper.core.venue import LiquidationSeen, Preview, Status
@@ -74,6 +75,7 @@ async def test_collateral_for_sale_equals_the_vaults_views_and_sales_are_foretol
     assert outcomes.total() >= ATTEMPTS_MIN
     assert outcomes["executed"] >= EXECUTED_MIN
     assert outcomes.keys() >= REFUSALS
+    assert set(feed.verdicts) == {Verdict.DECIDED_LATE}
 
 
 def _compare(ledger: PerpLedger, user: str, theirs: PerpStanding) -> list[str]:

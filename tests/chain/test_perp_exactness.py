@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from keeper.core.decisions import Verdict
 from keeper.core.ids import Address, parse_address, to_hex
 from keeper.core.units import UINT256_MAX
 from keeper.core.venue import Status
@@ -90,6 +91,7 @@ async def test_takers_equal_the_contracts_and_liquidations_are_foretold(
     assert figures >= COMPARISONS_MIN
     assert positions >= POSITIONS_MIN
     assert outcomes.total() >= ATTEMPTS_MIN
+    assert set(feed.verdicts) == {Verdict.DECIDED_LATE}
 
 
 def _compare(ledger: PerpLedger, user: str, theirs: PerpAccount, where: tuple[int, int]) -> str:
