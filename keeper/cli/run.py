@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from types import FrameType
 from typing import Annotated
 
@@ -32,7 +34,7 @@ def command(
 ) -> None:
     """Watch the venues, decide, and with --live act. SIGTERM drains and exits 0; a second one hurries."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the run has begun: the file is only about to be read
-    signal.signal(signal.SIGTERM, _leave)  # until the run has begun, which drains
+    signal.signal(signal.SIGTERM, _leave)
     import structlog
 
     from keeper.app.dumps import forbid_dumps
@@ -58,9 +60,31 @@ def command(
     def reread() -> Settings:
         return load_settings(config, os.environ, dev=dev).without_secrets()
 
-    uvloop.run(run_daemon(settings, keys, live=live, reread=reread, release=tuple(release_signer or ())))
+    daemon = run_daemon(settings, keys, live=live, reread=reread, release=tuple(release_signer or ()))
+    uvloop.run(_unless_told_to_leave(daemon))
+
+
+async def _unless_told_to_leave(daemon: Coroutine[object, object, None]) -> None:
+    """Run the daemon; until its run has begun, and it drains, SIGTERM cancels its start where that waits.
+
+    An exception out of a signal handler would be raised in whatever task is at work, which is not ours to end.
+    """
+    told = asyncio.Event()
+    starting = asyncio.current_task()
+
+    def leave() -> None:
+        told.set()
+        if starting is not None:
+            starting.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave)
+    try:
+        await daemon
+    except asyncio.CancelledError:
+        if not told.is_set():
+            raise
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    """Leave a start in order: nothing was decided yet, so nothing need be waited for."""
+    """Leave before anything is open."""
     raise SystemExit(0)
