@@ -14,6 +14,8 @@ What is left to the preflight: the liquidator's own balance and allowance, and t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 from msgspec.structs import replace
 
@@ -144,6 +146,19 @@ def preview(market: Market, ceiling: Market, position: Position, pair: tuple[Add
     left = figures(replace(market, totals=done.totals), done.position)
     if isinstance(left, Unknown):
         return refused(pair, cover, f"unknown: {left.reason}")
+    return foreseen(market, pair, cover, done, Left(left.debt, left.health, market.price))
+
+
+class Left(NamedTuple):
+    """What an account is left with: its debt, the health after, and the price (1e-36 loan tokens) that values both."""
+
+    debt: int
+    health: int | None
+    price: int
+
+
+def foreseen(market: Market, pair: tuple[Address, Address], cover: int, done: Outcome, left: Left) -> Preview:
+    """Return the preview of a call that does this."""
     return Preview(
         *pair,
         TokenAmount(cover),
@@ -151,7 +166,7 @@ def preview(market: Market, ceiling: Market, position: Position, pair: tuple[Add
         TokenAmount(done.seized),
         TokenAmount(0),
         market.value(done.repaid),
-        market.value(mul_div_down(done.seized, market.price, ORACLE_PRICE_SCALE)),
+        market.value(mul_div_down(done.seized, left.price, ORACLE_PRICE_SCALE)),
         market.value(left.debt),
         None if left.health is None else Wad(left.health),
         None,

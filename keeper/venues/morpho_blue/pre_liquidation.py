@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from keeper.core.ids import ZERO_ADDRESS, Address
-from keeper.core.units import BaseAmount, BigInt, Bps, TokenAmount, Wad
+from keeper.core.units import BaseAmount, BigInt, Bps, TokenAmount
 from keeper.core.venue import Pair, Preview
 from keeper.venues.morpho_blue.liquidation import (
     MARKET_NOT_CREATED,
@@ -23,7 +23,9 @@ from keeper.venues.morpho_blue.liquidation import (
     UNDERFLOW,
     WAD_PER_BPS,
     Form,
+    Left,
     Outcome,
+    foreseen,
     refused,
 )
 from keeper.venues.morpho_blue.market import Market, Position, Unknown, figures
@@ -205,18 +207,7 @@ def preview(
     left = standing(replace(zone, market=replace(market, totals=done.totals)), done.position)
     if isinstance(left, Unknown):
         return refused(pair, cover, f"unknown: {left.reason}")
-    return Preview(
-        *pair,
-        TokenAmount(cover),
-        TokenAmount(done.repaid),
-        TokenAmount(done.seized),
-        TokenAmount(0),
-        market.value(done.repaid),
-        market.value(mul_div_down(done.seized, zone.price, ORACLE_PRICE_SCALE)),
-        market.value(left.debt),
-        None if left.health is None else Wad(left.health),
-        None,
-    )
+    return foreseen(market, pair, cover, done, Left(left.debt, left.health, zone.price))
 
 
 def pairs(zone: Zone, ceiling: Market, position: Position, *, authorized: bool) -> tuple[Pair, ...]:
