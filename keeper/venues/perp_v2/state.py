@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from keeper.core.ids import ADDRESS_LENGTH, Address
+from keeper.core.runconfig import ExchangeSpec
 from keeper.core.units import BigInt
 from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
 
@@ -19,20 +20,10 @@ LEDGER_VERSION = "perp_v2/2"
 """Begins every dump of the state."""
 
 
-class PerpContracts(msgspec.Struct, frozen=True, kw_only=True):
-    """The contracts of a deployment, as the configuration names them."""
+class PerpContracts(ExchangeSpec, frozen=True, kw_only=True):
+    """The contracts of a deployment, as the configuration names them, its root among them."""
 
     clearing_house: Address
-    account_balance: Address
-    exchange: Address
-    vault: Address
-    config: Address
-    collateral_manager: Address
-    registry: Address
-    insurance_fund: Address
-    quote: Address
-    settlement: Address
-    settlement_decimals: int
 
 
 class BlockRow(msgspec.Struct, frozen=True, array_like=True):
