@@ -7,14 +7,15 @@ a decision is that of the configuration, of urgency (most urgent first) or of ad
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 
 from keeper.core.decisions import AnyDecision, Intent, IntentAdmitted, Proposal, ProposalRefused
 from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import PartialLiquidationSpec, SignerSpec, StrategySpec
-from keeper.core.units import Wad, Wei
+from keeper.core.units import BaseAmount, Wad, Wei
 from keeper.core.venue import AccountMargin, Call, Ledger
 from keeper.engine.admission import approval_intent, exit_intent, liquidation_intent
 from keeper.engine.book import IntentBook
@@ -35,7 +36,11 @@ class Head:
         self._chain = state.chain_spec(chain_id)
         self._header = header
         self._ledgers = {ledger.name: ledger for ledger in state.ledgers_of(chain_id)}
-        self._native_base = native_price_base(self._chain, self._ledgers.values())
+
+    @cached_property
+    def _native_base(self) -> BaseAmount | None:
+        """The value of one native coin: one price of gas for all that is decided at this head."""
+        return native_price_base(self._chain, self._ledgers.values())
 
     def decide(self, strategies: Mapping[str, Decide]) -> list[AnyDecision]:
         """Admit what passes the gate and record what does not.
@@ -71,10 +76,7 @@ class Head:
     def _exit(self, market: Address, call: Call, ledger: Ledger, signer: SignerSpec) -> list[AnyDecision]:
         failed = self._state.intents.tries.of((ledger.name, signer.address)).total
         limits, head = self._state.run.limits, self._header.number
-        intent = exit_intent(market, call, ledger, signer, limits, head, failed)
-        while _is_spent(self._state.intents, intent.intent_id):
-            failed += 1
-            intent = exit_intent(market, call, ledger, signer, limits, head, failed)
+        intent = self._unspent(failed, lambda tried: exit_intent(market, call, ledger, signer, limits, head, tried))
         return [] if self._admit(intent, None, signer, ledger) is not None else [IntentAdmitted(intent, None)]
 
     def _allow(self, spec: StrategySpec) -> list[AnyDecision]:
@@ -153,13 +155,19 @@ class Head:
     def _weigh(self, proposal: Proposal, signer: SignerSpec) -> IntentAdmitted | Refusal:
         ledger = self._ledgers[proposal.venue]
         failed = self._state.intents.tries.of((proposal.venue, proposal.account)).total
-        native_base = self._native_base
-        limits, head = self._state.run.limits, self._header.number
-        intent = liquidation_intent(proposal, ledger, signer, limits, head, failed, native_base)
+        limits, head, native = self._state.run.limits, self._header.number, self._native_base
+        intent = self._unspent(
+            failed, lambda tried: liquidation_intent(proposal, ledger, signer, limits, head, tried, native)
+        )
+        return self._admit(intent, proposal, signer, ledger) or IntentAdmitted(intent, proposal)
+
+    def _unspent(self, failed: int, make: Callable[[int], Intent]) -> Intent:
+        """Make the intent of the next try, counted from so many failures, whose id did not come to nothing already."""
+        intent = make(failed)
         while _is_spent(self._state.intents, intent.intent_id):
             failed += 1
-            intent = liquidation_intent(proposal, ledger, signer, limits, head, failed, native_base)
-        return self._admit(intent, proposal, signer, ledger) or IntentAdmitted(intent, proposal)
+            intent = make(failed)
+        return intent
 
     def _admit(self, intent: Intent, proposal: Proposal | None, signer: SignerSpec, ledger: Ledger) -> Refusal | None:
         """Put an intent through the gate, and into the book when it passes."""
@@ -204,6 +212,7 @@ class Head:
             state.intents,
             self._wallet(signer),
             state.run.limits,
+            native_base=self._native_base,
             signer=signer,
             live=state.run.live,
         )

@@ -13,7 +13,7 @@ from keeper.core.runconfig import ChainSpec, Holding, Limits, SignerSpec
 from keeper.core.units import UINT256_MAX, BaseAmount, Rounding, TokenAmount, mul_div
 from keeper.core.venue import AccountMargin, Ledger, StrategyView, VenueView
 from keeper.engine.book import IntentBook
-from keeper.engine.gas import cost_base, gas_price_wei, native_price_base
+from keeper.engine.gas import cost_base, gas_price_wei
 
 Decide = Callable[[StrategyView, Sequence[AccountMargin], Any], Iterable[Proposal]]
 """A strategy, given the parameters of its own kind.
@@ -38,6 +38,7 @@ class HeadView:
         wallet: SignerRead | None,
         limits: Limits,
         *,
+        native_base: BaseAmount | None,
         signer: SignerSpec,
         live: bool,
     ) -> None:
@@ -47,6 +48,7 @@ class HeadView:
         self._book = book
         self._wallet = wallet
         self._limits = limits
+        self._native_base = native_base
         self._signer = signer
         self._live = live
 
@@ -94,8 +96,9 @@ class HeadView:
 
     def gas_cost_base(self, gas: int) -> BaseAmount | None:
         """Return the cost of that much gas at the head's price; ``None`` when it cannot be valued."""
-        native_base = native_price_base(self._chain, self._ledgers.values())
-        return None if native_base is None else cost_base(gas, gas_price_wei(self._head, self._wallet), native_base)
+        if self._native_base is None:
+            return None
+        return cost_base(gas, gas_price_wei(self._head, self._wallet), self._native_base)
 
     def _value_base(self, token: Address, amount: TokenAmount) -> BaseAmount | None:
         values = (ledger.value_base(token, amount) for ledger in self._ledgers.values())

@@ -7,6 +7,7 @@ from keeper.core.ids import to_hex
 from keeper.core.runconfig import RunConfig
 from keeper.core.units import BaseAmount
 from keeper.core.venue import AccountMargin, Status
+from keeper.engine.gas import native_price_base
 from keeper.engine.step import Engine
 from keeper.engine.view import HeadView
 from keeper.lab.simulator.chain import Block
@@ -51,6 +52,7 @@ def _is_helpable(engine: Engine, head: Block, config: RunConfig, margin: Account
         engine.intents,
         wallet,
         limits,
+        native_base=native_price_base(config.chains[0], engine.ledgers.values()),
         signer=config.signers[0],
         live=True,
     )
