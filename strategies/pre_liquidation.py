@@ -32,12 +32,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from keeper.core.decisions import Alternative, Proposal
-from keeper.core.ids import to_hex
 from keeper.core.runconfig import PreLiquidationSpec
 from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
 from keeper.core.venue import AccountMargin, Pair, StrategyView
-from keeper.margin.sizing import Slippage
-from keeper.margin.slices import Costs, PairSlices, Slice
+from keeper.margin.slices import Costs, PairSlices, Slice, gas_of
 
 OBJECTIVE = "target-health"
 NO_DUST = BaseAmount(0)
@@ -67,9 +65,7 @@ class _Account:
         self._margin = margin
         self._spec = spec
         self._health = margin.health_wad if margin.health_wad is not None else Wad(0)
-        gas_cost_base = view.gas_cost_base(self._venue.liquidation_gas)
-        self._gas_note = "" if gas_cost_base is not None else "; gas cannot be valued and counts as nothing"
-        self._gas_cost_base = gas_cost_base if gas_cost_base is not None else BaseAmount(0)
+        self._gas_cost_base, self._gas_note = gas_of(view, margin.venue)
         self._beaten: list[Alternative] = []
 
     def proposal(self) -> Proposal | None:
@@ -99,7 +95,8 @@ class _Account:
         if cover <= TokenAmount(0):
             self._pass_over(pair, cover, "no free inventory" if allowed > cover else "nothing may be covered")
             return None
-        slices = PairSlices(self._venue, self._margin, pair, cover, self._costs(pair))
+        costs = Costs.of(self._gas_cost_base, pair.collateral_asset, self._spec)
+        slices = PairSlices(self._venue, self._margin, pair, cover, costs)
         largest = slices.largest()
         if largest is None:
             self._pass_over(pair, cover, f"would revert: {slices.refusal}")
@@ -116,11 +113,6 @@ class _Account:
             takes_more = largest.profit_base >= minimum_base
             self._beat(largest, "takes more than the target needs" if takes_more else "earns less than the minimum")
         return chosen
-
-    def _costs(self, pair: Pair) -> Costs:
-        token, spec = to_hex(pair.collateral_asset), self._spec
-        bps = spec.slippage_bps.get(token, spec.slippage_bps_default)
-        return Costs(self._gas_cost_base, Slippage(bps, spec.slippage_bps_per_million.get(token, Bps(0))))
 
     def _propose(self, chosen: Slice, rationale: str) -> Proposal:
         return Proposal(

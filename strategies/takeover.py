@@ -20,12 +20,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from keeper.core.decisions import Alternative, Proposal
-from keeper.core.ids import Address, to_hex
+from keeper.core.ids import Address
 from keeper.core.runconfig import PartialLiquidationSpec
 from keeper.core.takeover import TakeoverView
-from keeper.core.units import UINT256_MAX, BaseAmount, Bps, TokenAmount, Wad
+from keeper.core.units import UINT256_MAX, BaseAmount, TokenAmount, Wad
 from keeper.core.venue import AccountMargin, Preview, StrategyView
-from keeper.margin.sizing import Slippage, largest_cover, most_profitable_cover, smallest_cover
+from keeper.margin.sizing import largest_cover, most_profitable_cover, smallest_cover
+from keeper.margin.slices import Costs, gas_of
 
 NO_HEALTH = -(2**255)
 """The health of what the contract would refuse: below every other."""
@@ -62,9 +63,7 @@ class AccountTakeovers:
         self._margin = margin
         self._spec = spec
         self._now = int(margin.health_wad or 0)
-        gas = view.gas_cost_base(view.venue(margin.venue).liquidation_gas)
-        self._gas_note = "" if gas is not None else "; gas cannot be valued and counts as nothing"
-        self._gas_cost_base = gas if gas is not None else BaseAmount(0)
+        self._gas_cost_base, self._gas_note = gas_of(view, margin.venue)
         self._reserved_base = view.margin_reserved_base(margin.venue)
         self._beaten: list[Alternative] = []
 
@@ -152,9 +151,8 @@ class AccountTakeovers:
         return not funded or taken.free_base >= self._reserved_base
 
     def _weighed(self, preview: Preview) -> Taken:
-        token, spec = to_hex(preview.collateral_asset), self._spec
-        bps = spec.slippage_bps.get(token, spec.slippage_bps_default)
-        slippage = Slippage(bps, spec.slippage_bps_per_million.get(token, Bps(0))).cost_base(preview.repaid_base)
+        costs = Costs.of(self._gas_cost_base, preview.collateral_asset, self._spec)
+        slippage = costs.slippage.cost_base(preview.repaid_base)
         return Taken(preview, slippage, preview.seized_base - preview.repaid_base - slippage - self._gas_cost_base)
 
     def _beat(self, preview: Preview, profit_base: BaseAmount, why_not: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, Self
 
+from keeper.core.ids import Address, to_hex
 from keeper.core.units import UINT256_MAX, BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
-from keeper.core.venue import AccountMargin, Pair, Preview, VenueView
+from keeper.core.venue import AccountMargin, Pair, Preview, StrategyView, VenueView
 from keeper.margin.sizing import (
     GRID_POINTS,
     Slippage,
@@ -23,11 +25,40 @@ REFUSED = -(2**255)
 """The health, and the profit, of a slice that the contract would refuse: below every other."""
 
 
+class SellingTerms(Protocol):
+    """What the operator assumes that selling a token costs: by token, else the default, and more by the million."""
+
+    @property
+    def slippage_bps(self) -> Mapping[str, Bps]:
+        """By collateral token, ``0x`` and lower-case digits."""
+
+    @property
+    def slippage_bps_default(self) -> Bps:
+        """Of every other token."""
+
+    @property
+    def slippage_bps_per_million(self) -> Mapping[str, Bps]:
+        """What each million USD sold at once adds."""
+
+
 class Costs(NamedTuple):
     """What a slice costs beside what it repays."""
 
     gas_base: BaseAmount
     slippage: Slippage
+
+    @classmethod
+    def of(cls, gas_base: BaseAmount, token: Address, terms: SellingTerms) -> Self:
+        """Return the costs of a slice that seizes a token."""
+        name = to_hex(token)
+        bps = terms.slippage_bps.get(name, terms.slippage_bps_default)
+        return cls(gas_base, Slippage(bps, terms.slippage_bps_per_million.get(name, Bps(0))))
+
+
+def gas_of(view: StrategyView, venue: str) -> tuple[BaseAmount, str]:
+    """Return what a call of a venue costs in gas, and what a proposal has to say of it where it cannot be valued."""
+    cost = view.gas_cost_base(view.venue(venue).liquidation_gas)
+    return (BaseAmount(0), "; gas cannot be valued and counts as nothing") if cost is None else (cost, "")
 
 
 class Slice(NamedTuple):
