@@ -31,7 +31,6 @@ from keeper.settings import (
     VenueSettings,
 )
 
-USD_BASE = 10**8
 WAD = 10**18
 GWEI_WEI = 10**9
 
@@ -72,7 +71,7 @@ def _isolated(venue: VenueSettings) -> IsolatedSpec | msgspec.UnsetType:
         return msgspec.UNSET
     return IsolatedSpec(
         market=venue.market,
-        loan_price=Price(_scaled(venue.loan_usd, USD_BASE)),
+        loan_price=Price(_scaled(venue.loan_usd, BaseAmount.ONE)),
         pre_liquidation=msgspec.UNSET if venue.pre_liquidation is None else venue.pre_liquidation,
     )
 
@@ -122,7 +121,7 @@ def _partial_liquidation(chosen: PartialLiquidationSettings) -> PartialLiquidati
         slippage_bps={token: Bps(bps) for token, bps in chosen.slippage_bps.items()},
         slippage_bps_default=Bps(chosen.slippage_bps_default),
         slippage_bps_per_million={token: Bps(bps) for token, bps in chosen.slippage_bps_per_million.items()},
-        dust_base=BaseAmount(_scaled(chosen.dust_usd, USD_BASE)),
+        dust_base=BaseAmount(_scaled(chosen.dust_usd, BaseAmount.ONE)),
         exit_slippage_bps=Bps(chosen.exit_slippage_bps),
     )
 
@@ -143,10 +142,10 @@ def _pre_liquidation(chosen: PreLiquidationSettings) -> PreLiquidationSpec:
 
 def _limits(limits: LimitSettings) -> Limits:
     return Limits(
-        profit_base_min=BaseAmount(_scaled(limits.profit_usd_min, USD_BASE)),
+        profit_base_min=BaseAmount(_scaled(limits.profit_usd_min, BaseAmount.ONE)),
         gas_price_wei_max=Wei(_scaled(limits.gas_price_gwei_max, GWEI_WEI)),
-        spend_base_per_hour_max=BaseAmount(_scaled(limits.spend_usd_per_hour_max, USD_BASE)),
-        spend_base_per_intent_max=BaseAmount(_scaled(limits.spend_usd_per_intent_max, USD_BASE)),
+        spend_base_per_hour_max=BaseAmount(_scaled(limits.spend_usd_per_hour_max, BaseAmount.ONE)),
+        spend_base_per_intent_max=BaseAmount(_scaled(limits.spend_usd_per_intent_max, BaseAmount.ONE)),
         attempts_per_account_max=limits.attempts_per_account_max,
         head_age_seconds_max=limits.head_age_seconds_max,
         reverts_per_venue_max=limits.reverts_per_venue_max,

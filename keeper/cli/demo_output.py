@@ -8,12 +8,12 @@ from dataclasses import asdict
 
 from keeper.cli.terminal import emit, emit_json, emit_pairs, emit_table
 from keeper.cli.verify import Verified
+from keeper.core.units import BaseAmount
 from keeper.lab.demo.run import DemoResult
 from keeper.lab.demo.summary import AccountStory
 
 WAD = 10**18
 ETHER = 10**18
-USD = 10**8
 MOVED = ("slices", "repaid $", "seized $", "profit $", "gas ETH")
 COLUMNS = ("venue", "account", "health", *MOVED)
 VENUE_COLUMNS = ("venue", "accounts hurt", "helped", "breaches", *MOVED)
@@ -97,5 +97,5 @@ def _moved(stories: Sequence[AccountStory]) -> list[str]:
 
 
 def _dollars(base: int) -> str:
-    value = base / USD
+    value = base / BaseAmount.ONE
     return f"{value:,.0f}" if value >= WHOLE_DOLLARS_FROM else f"{value:,.2f}"

@@ -7,6 +7,7 @@ from keeper.cli.findings import Findings
 from keeper.core.errors import ConfigError, NodeMalformed, NodeRefused, NotHolding
 from keeper.core.ids import ZERO_ADDRESS, Address, to_hex
 from keeper.core.ports import Node
+from keeper.core.units import BaseAmount
 from keeper.settings import VenueSettings
 from keeper.venues.aave_v3.reads import ASSET_PRICE, POOL_REVISION
 from keeper.venues.aave_v3.rules import RULES
@@ -16,7 +17,6 @@ GET_POOL = selector_of("getPool()")
 GET_PRICE_ORACLE = selector_of("getPriceOracle()")
 GET_RESERVES_LIST = selector_of("getReservesList()")
 BASE_UNIT = selector_of("BASE_CURRENCY_UNIT()")
-USD_BASE = 10**8
 
 
 async def examine_aave(name: str, venue: VenueSettings, node: Node, findings: Findings) -> None:
@@ -49,8 +49,9 @@ async def _unit(name: str, venue: VenueSettings, node: Node) -> str:
     """Check what the oracle's figures are in: those of all venues are added up against one limit."""
     oracle = _address(await _view(node, venue.address, GET_PRICE_ORACLE))
     unit = int.from_bytes(await _view(node, oracle, BASE_UNIT), "big")
-    if unit != USD_BASE:
-        reason = f"the oracle counts in units of {unit}, USD has {USD_BASE}: limits and gas would be weighed wrongly"
+    usd = BaseAmount.ONE
+    if unit != usd:
+        reason = f"the oracle counts in units of {unit}, USD has {usd}: limits and gas would be weighed wrongly"
         raise NotHolding(f"venue {name}", reason, "leave this market out: only markets that count in USD are followed")
     return f"the oracle counts one USD as {unit}"
 

@@ -23,6 +23,8 @@ from keeper.core.units import BigInt, Wad
 SubjectT_contra = TypeVar("SubjectT_contra", contravariant=True)
 WHOLE_WAD = BigInt(Wad.ONE)
 """A weight of one."""
+CUT = "cut off by the contract's rounding"
+"""The item of what lines lack of the venue's own sums."""
 ACCOUNT = "account"
 """The name of the bucket that holds all that an account has."""
 

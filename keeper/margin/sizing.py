@@ -44,7 +44,7 @@ GRID_POINTS = 64
 PEAK_BITS = 24
 """The peak of a profit is known to the largest cover shifted by this. It is flat there: what the rest would earn is
 that share squared."""
-MILLION_BASE = 10**6 * 10**8
+MILLION_BASE = 10**6 * BaseAmount.ONE
 
 
 class Slippage(NamedTuple):

@@ -27,11 +27,11 @@ from keeper.core.decisions import (
 )
 from keeper.core.facts import AttemptSent, BlockApplied, ReceiptSeen
 from keeper.core.ids import Hash32
+from keeper.core.units import BaseAmount
 from keeper.core.venue import LiquidationSeen
 from keeper.engine.intents import TERMINAL, TrackedIntent
 from keeper.observe.chain_metrics import NAMESPACE, ChainMetrics
 
-USD_BASE = 10**8
 ENDED_KEPT_MAX = 1024
 """Ended intents that are remembered for a receipt that comes late."""
 STAGE_SECONDS = (
@@ -192,9 +192,9 @@ class SliceMetrics:
         repaid_base, seized_base = proposal.preview.value_base(effect)
         spent_base = repaid_base + proposal.gas_cost_base + proposal.slippage_base
         labels = (proposal.venue, proposal.strategy)
-        self._repaid.labels(*labels).inc(int(repaid_base) / USD_BASE)
-        self._seized.labels(*labels).inc(int(seized_base) / USD_BASE)
-        self._profit.labels(*labels).inc(int(seized_base - spent_base) / USD_BASE)
+        self._repaid.labels(*labels).inc(int(repaid_base) / BaseAmount.ONE)
+        self._seized.labels(*labels).inc(int(seized_base) / BaseAmount.ONE)
+        self._profit.labels(*labels).inc(int(seized_base - spent_base) / BaseAmount.ONE)
 
     def _count_gas(self, one: _Slice) -> None:
         if one.receipt is not None:

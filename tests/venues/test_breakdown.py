@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.core.margin import Bucket, MarginBreakdown, MarginKind, MarginLine
+from keeper.core.margin import CUT, Bucket, MarginBreakdown, MarginKind, MarginLine
 from keeper.core.units import BigInt
 from keeper.venues.aave_v3 import breakdown as aave
 from keeper.venues.aave_v3.margin import Holding, Position, UserAccountData, account_data
@@ -78,7 +78,7 @@ def test_an_account_of_aave_is_explained_to_the_last_unit(account: tuple[Market,
     if data.total_debt_base and account[0].rules is RULES_3_0:
         assert wad_div(bucket.equity, bucket.requirement) == data.health_factor
     assert (bucket.surplus < 0) == (data.health_factor < WAD)
-    cut = [line for line in bucket.lines if line.item == aave.CUT]
+    cut = [line for line in bucket.lines if line.item == CUT]
     assert all(abs(line.equity) <= 1 + len(bucket.lines) + data.total_collateral_base // PERCENT for line in cut)
 
 
@@ -148,7 +148,7 @@ def test_a_perpetual_account_is_explained_to_the_last_unit(account: tuple[Now, A
     assert bucket.equity == from_settlement(figures.account_value, CONTRACTS.settlement_decimals)
     assert bucket.requirement == figures.requirement
     assert (bucket.surplus < 0) == is_liquidatable(figures, CONTRACTS.settlement_decimals)
-    cut = [abs(line.equity) + abs(line.requirement) for line in bucket.lines if line.item == perp.CUT]
+    cut = [abs(line.equity) + abs(line.requirement) for line in bucket.lines if line.item == CUT]
     assert all(each < 10**12 + len(bucket.lines) for each in cut)
 
 

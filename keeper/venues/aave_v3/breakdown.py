@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keeper.core.margin import ACCOUNT, Bucket, MarginBreakdown, MarginKind, MarginLine
+from keeper.core.margin import ACCOUNT, CUT, Bucket, MarginBreakdown, MarginKind, MarginLine
 from keeper.core.units import BaseAmount, BigInt
 from keeper.venues.aave_v3.margin import (
     Holding,
@@ -24,7 +24,6 @@ from keeper.venues.aave_v3.market import Market, Unknown
 from keeper.venues.aave_v3.math import PERCENT, WAD, mul_div_ceil, percent_mul
 
 WAD_PER_BPS = WAD // PERCENT
-CUT = "cut off by the contract's rounding"
 
 
 def breakdown_of(market: Market, position: Position) -> MarginBreakdown:

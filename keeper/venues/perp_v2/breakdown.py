@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from keeper.core.ids import Address, to_hex
-from keeper.core.margin import ACCOUNT, Bucket, MarginBreakdown, MarginKind, MarginLine
+from keeper.core.margin import ACCOUNT, CUT, Bucket, MarginBreakdown, MarginKind, MarginLine
 from keeper.core.units import BigInt
 from keeper.venues.perp_v2.collateral import debt_of
 from keeper.venues.perp_v2.margin import Account, Figures, collateral_value, known, pending_funding, position_value
@@ -21,7 +21,6 @@ from keeper.venues.perp_v2.math import RATIO, WAD, from_settlement, mul_ratio, t
 from keeper.venues.perp_v2.state import PerpContracts, Terms
 
 WAD_PER_RATIO = WAD // RATIO
-CUT = "cut off by the contract's rounding"
 
 
 def breakdown_of(now: Now, account: Account, figures: Figures, contracts: PerpContracts) -> MarginBreakdown:

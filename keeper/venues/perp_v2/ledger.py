@@ -44,7 +44,6 @@ from keeper.venues.perp_v2.sales import Sales, seen
 from keeper.venues.perp_v2.state import ONLY_ROW, BlockRow, PerpContracts, State
 from keeper.venues.perp_v2.takeovers import BASE_UNIT, PerpTakeovers, taken_over
 
-BASE_DECIMALS = 8
 LIQUIDATION_GAS = 2_500_000
 """Measured 1,180,000 to 1,410,000 for a takeover and up to 2,300,000 for a sale of collateral on the local exchange."""
 
@@ -220,7 +219,7 @@ class PerpLedger:
         value, need = known
         health = Health(Status.LIQUIDATABLE) if value < need else self._health_of_sale(account)
         ratio = Wad(divide(value * WAD, need)) if need > 0 else None
-        worth, wanted = (BaseAmount(max(each, 0) * 10**BASE_DECIMALS // WAD) for each in (value, need))
+        worth, wanted = (BaseAmount(max(each, 0) * BaseAmount.ONE // WAD) for each in (value, need))
         return AccountMargin(self.name, account, epoch, health, ratio, worth, wanted)
 
     def _health_of_sale(self, account: Address) -> Health:

@@ -29,8 +29,7 @@ from keeper.venues.perp_v2.market import CollateralNow, Now, Unknown
 from keeper.venues.perp_v2.math import RATIO, WAD, divide, from_settlement, mul_ratio, to_settlement
 from keeper.venues.perp_v2.state import MakerRow, Most, PerpContracts, State, Terms
 
-BASE_UNIT = 10**8
-WAD_PER_BASE = WAD // BASE_UNIT
+WAD_PER_BASE = WAD // BaseAmount.ONE
 NOT_READ = "the contracts gave no figures of its collateral at this block"
 NOT_SETTLEMENT = "unknown: nothing but the settlement token is repaid"
 
