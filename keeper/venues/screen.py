@@ -23,6 +23,8 @@ PLACEHOLDER = 1.0
 ANEW_SHARE = 10
 """One of so many accounts may change between two looks; beyond that everything is built anew."""
 ANEW_MIN = 64
+GROWTH_MAX = 2
+"""How many times as many accounts as it was built with it may be told of."""
 
 
 class Screen(Generic[Factor]):
@@ -34,18 +36,18 @@ class Screen(Generic[Factor]):
     def __init__(self) -> None:
         self._index: DistanceIndex | None = None
         self._accounts: list[Address] = []
+        self._built = 0
         self._ids: dict[bytes, int] = {}
         self._factors: dict[Factor, int] = {}
         self._prices: Floats = np.ones(1)
 
-    @property
-    def size(self) -> int:
-        """How many accounts it was ever told of since it was built."""
-        return len(self._accounts)
-
     def takes(self, changed: int) -> bool:
-        """Tell whether it can be told of so many changes; else it must be built anew."""
-        return self._index is not None and changed <= max(ANEW_MIN, len(self._accounts) // ANEW_SHARE)
+        """Tell whether it can be told of so many changes; else it must be built anew.
+
+        Newcomers lie together in the index, so one that has doubled since it was built is no longer in order.
+        """
+        ordered = self._index is not None and len(self._accounts) <= max(ANEW_MIN, GROWTH_MAX * self._built)
+        return ordered and changed <= max(ANEW_MIN, len(self._accounts) // ANEW_SHARE)
 
     def build(
         self,
@@ -56,6 +58,7 @@ class Screen(Generic[Factor]):
     ) -> None:
         """Forget everything and begin with these rows, whose ids are places in ``accounts``."""
         self._accounts = list(accounts)
+        self._built = len(accounts)
         self._ids = {account: place for place, account in enumerate(accounts)}
         self._factors = {factor: number for number, factor in enumerate(factors, CASH + 1)}
         self._prices = self._priced(np.full(1 + len(self._factors), PLACEHOLDER), price_of)
