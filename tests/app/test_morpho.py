@@ -32,40 +32,19 @@ from keeper.lab.localchain.rpc import LabRpc
 from keeper.lab.localchain.transactions import submit
 from tests.app.keeper_process import KeeperProcess, started
 from tests.app.looks import of
+from tests.app.venue_keeper import PASSWORD, live_keeper
 from tests.chain.journals import read_journal, replayed
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
 
 SEED = 11
-PASSWORD = "correct horse"
 LENDER, SAFE, UNSAFE, SUNK = (seeded_address(SEED, name) for name in ("lender", "safe", "unsafe", "sunk"))
 LIQUIDATOR = seeded_account(SEED, "liquidator")
 USDC = 10**6
 DEBTS = {SAFE: 500 * USDC, UNSAFE: 1_300 * USDC, SUNK: 1_719 * USDC}
 FALLEN_PRICE = FIRST_PRICE * 3 // 4
 """At 1500 one whole collateral carries 1290: the second account is a little unsafe, the third under water."""
-CONFIG = Template("""\
-mode = "live"
-
-[journal]
-url = "sqlite://$folder/journal.db"
-
-[http]
-listen = "127.0.0.1:0"
-
-[log]
-format = "json"
-
-[chains.local]
-chain_id = 31337
-http = ["$http"]
-ws = ["$ws"]
-wrapped_native = "$native"
-poll_interval_seconds = 0.2
-
-[signers.main]
-keystore = "main.json"
-
+REST = Template("""\
 [venues.morpho]
 protocol = "morpho_blue"
 chain = "local"
@@ -95,18 +74,12 @@ class Stage:
 
     def keeper(self) -> KeeperProcess:
         """Write the configuration and return a live keeper of it that was not started yet."""
-        config = self.folder / "keeper.toml"
-        text = CONFIG.substitute(
-            folder=self.folder,
-            http=self._node.http_url,
-            ws=self._node.ws_url,
-            native=self.market.collateral,
+        rest = REST.substitute(
             morpho=self.market.morpho,
             market=self.market.market_id,
             from_block=self.market.first_block,
         )
-        config.write_text(text, encoding="utf-8")
-        return KeeperProcess(config, "--live", environment={"KEEPER__SIGNERS__MAIN__PASSWORD": PASSWORD})
+        return live_keeper(self.folder, self._node, native=self.market.collateral, rest=rest)
 
     async def open_accounts(self) -> None:
         """Let one lend and three borrow, and give the signer loan tokens that it has not allowed anybody to take."""

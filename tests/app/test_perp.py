@@ -37,41 +37,20 @@ from keeper.lab.localchain.transactions import Call, decode_answer, encode_call,
 from keeper.venues.abi import topic_of
 from tests.app.keeper_process import KeeperProcess, started
 from tests.app.looks import of
+from tests.app.venue_keeper import PASSWORD, live_keeper
 from tests.chain.journals import read_journal, replayed
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
 
 SEED = 11
 WAD = 10**18
-PASSWORD = "correct horse"
 LIQUIDATOR = seeded_account(SEED, "keeper")
 POSITIONS = {8_000: "healthy", 12_000: "a slice", 14_000: "most of it", 17_000: "bad debt"}
 """What each bought for, with a deposit of 2,000, and what a fall of an eighth makes of it."""
 TRADERS = {seeded_address(SEED, f"trader {quote}"): quote for quote in POSITIONS}
 DEPOSIT = 2_000 * USD
 PENALTY_OF = "PositionLiquidated(address,address,uint256,uint256,uint256,address)"
-CONFIG = Template("""\
-mode = "live"
-
-[journal]
-url = "sqlite://$folder/journal.db"
-
-[http]
-listen = "127.0.0.1:0"
-
-[log]
-format = "json"
-
-[chains.local]
-chain_id = 31337
-http = ["$http"]
-ws = ["$ws"]
-wrapped_native = "$native"
-poll_interval_seconds = 0.2
-
-[signers.main]
-keystore = "main.json"
-
+REST = Template("""\
 [venues.perp]
 protocol = "perp_v2"
 chain = "local"
@@ -112,18 +91,12 @@ class Stage:
         """Write the configuration and return a live keeper of it that was not started yet."""
         names = [name for name in ExchangeSpec.__struct_fields__ if name != "settlement_decimals"]
         told = [f'{name} = "{getattr(self.exchange, name)}"' for name in names]
-        text = CONFIG.substitute(
-            folder=self.folder,
-            http=self._node.http_url,
-            ws=self._node.ws_url,
-            native=self.exchange.collaterals[0].token,
+        rest = REST.substitute(
             house=self.exchange.clearing_house,
             from_block=self.exchange.first_block,
             contracts="\n".join([*told, f"settlement_decimals = {SETTLEMENT_DECIMALS}"]),
         )
-        config = self.folder / "keeper.toml"
-        config.write_text(text, encoding="utf-8")
-        return KeeperProcess(config, "--live", environment={"KEEPER__SIGNERS__MAIN__PASSWORD": PASSWORD})
+        return live_keeper(self.folder, self._node, native=self.exchange.collaterals[0].token, rest=rest)
 
     async def open_accounts(self) -> None:
         """Let a maker offer, everybody deposit, and each trader buy."""

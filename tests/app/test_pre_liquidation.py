@@ -38,12 +38,12 @@ from keeper.lab.localchain.transactions import submit
 from tests.app.keeper_process import KeeperProcess, started
 from tests.app.looks import of
 from tests.app.test_leaving import verified
+from tests.app.venue_keeper import PASSWORD, live_keeper
 from tests.chain.journals import read_journal, replayed
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
 
 SEED = 23
-PASSWORD = "correct horse"
 LENDER, FAR, NEAR, LATER, STRANGER = (
     seeded_address(SEED, name) for name in ("lender", "far", "near", "later", "stranger")
 )
@@ -54,28 +54,7 @@ DEBTS = {FAR: 80_000 * USDC, NEAR: 150_000 * USDC, LATER: 146_000 * USDC, STRANG
 AUTHORIZED = (FAR, NEAR, LATER)
 DRIFT = tuple(FIRST_PRICE * part // 1000 for part in (930, 900, 870, 845))
 """Prices from 1860 to 1690, at which untouched debts of 146,000 and 150,000 on 100 would be past 86 %."""
-CONFIG = Template("""\
-mode = "live"
-
-[journal]
-url = "sqlite://$folder/journal.db"
-
-[http]
-listen = "127.0.0.1:0"
-
-[log]
-format = "json"
-
-[chains.local]
-chain_id = 31337
-http = ["$http"]
-ws = ["$ws"]
-wrapped_native = "$native"
-poll_interval_seconds = 0.2
-
-[signers.main]
-keystore = "main.json"
-
+REST = Template("""\
 [venues.morpho]
 protocol = "morpho_blue"
 chain = "local"
@@ -121,19 +100,13 @@ class Stage:
 
     def keeper(self) -> KeeperProcess:
         """Write the configuration and return a live keeper of it that was not started yet."""
-        config = self.folder / "keeper.toml"
-        text = CONFIG.substitute(
-            folder=self.folder,
-            http=self._node.http_url,
-            ws=self._node.ws_url,
-            native=self.market.collateral,
+        rest = REST.substitute(
             morpho=self.market.morpho,
             market=self.market.market_id,
             contract=self.contract.address,
             from_block=self.market.first_block,
         )
-        config.write_text(text, encoding="utf-8")
-        return KeeperProcess(config, "--live", environment={"KEEPER__SIGNERS__MAIN__PASSWORD": PASSWORD})
+        return live_keeper(self.folder, self._node, native=self.market.collateral, rest=rest)
 
     async def open_accounts(self) -> None:
         """Let one lend and four borrow, three of whom authorise the contract; the signer has loan tokens alone."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
-from keeper.core.ids import parse_address, parse_hash
+from keeper.core.ids import parse_address, parse_hash, to_hex
 from keeper.core.runconfig import IsolatedSpec, VenueSpec
-from keeper.core.units import Price
-from keeper.lab.localchain.morpho import MorphoMarket, RateModel, deploy_morpho_market
+from keeper.core.units import Price, TokenAmount
+from keeper.core.venue import Preview
+from keeper.lab.localchain.morpho import MorphoAccount, MorphoMarket, RateModel, deploy_morpho_market, look
 from keeper.lab.localchain.node import LocalNode
 from keeper.lab.localchain.pre_liquidation import PreContract
 from keeper.lab.localchain.rpc import LabRpc
+from keeper.lab.localchain.transactions import read
 from keeper.venues.morpho_blue.ledger import MorphoLedger
 from keeper.venues.morpho_blue.pre_ledger import PreLiquidationLedger
 
@@ -53,3 +56,52 @@ def _spec(market: MorphoMarket, isolated: IsolatedSpec) -> VenueSpec:
         prices="read",
         isolated=isolated,
     )
+
+
+class Executed(NamedTuple):
+    """A slice that was executed as foretold: what its preview said, whom it left how, and the gas it used."""
+
+    told: Preview
+    left: MorphoAccount
+    gas: int
+
+
+async def execute_slice(
+    rpc: LabRpc, market: MorphoMarket, ledger: MorphoLedger, who: tuple[str, str], part: int
+) -> Executed | str:
+    """Execute a slice in the next block, hold what moved against its preview, and take the block back.
+
+    ``who`` is the liquidator and the account, ``part`` the share of what may be covered (1: all of it). The name of the
+    error is returned where the preview says one.
+    """
+    liquidator, user = who
+    account = parse_address(user)
+    (pair,) = ledger.pairs(account)
+    cover = TokenAmount(max(1, int(pair.cover_max) // part))
+    told = ledger.preview(account, pair.debt_asset, pair.collateral_asset, cover)
+    if told.revert is not None:
+        return told.revert
+    call = ledger.liquidation_call(account, told)
+    snapshot = await rpc.call("evm_snapshot", answer=str)
+    held = await _balances(rpc, market, liquidator)
+    await rpc.call("evm_setNextBlockTimestamp", ledger.market().timestamp, answer=object)
+    transaction = {"from": liquidator, "to": to_hex(call.to), "data": to_hex(call.data), "gas": hex(1_000_000)}
+    sent = await rpc.call("eth_sendTransaction", transaction, answer=str)
+    await rpc.call("evm_mine", answer=str)
+    receipt = await rpc.call("eth_getTransactionReceipt", sent, answer=dict[str, object])
+    now = await _balances(rpc, market, liquidator)
+    _, left = await look(rpc, market, [user])
+    await rpc.call("evm_revert", snapshot, answer=bool)
+    assert (held[0] - now[0], now[1] - held[1]) == (told.repaid, told.seized), told
+    assert TokenAmount(0) < told.repaid <= cover
+    assert left[user].debt * 100 == told.debt_left_base, told
+    return Executed(told, left[user], int(str(receipt["gasUsed"]), 16))
+
+
+async def _balances(rpc: LabRpc, market: MorphoMarket, owner: str) -> tuple[int, int]:
+    """Return what somebody holds of the loan token and of the collateral."""
+    found = [
+        await read(rpc, token, "balanceOf(address)", owner, returns=("uint256",))
+        for token in (market.loan, market.collateral)
+    ]
+    return found[0][0], found[1][0]

@@ -8,18 +8,16 @@ from collections import Counter
 import pytest
 
 from keeper.core.decisions import Verdict
-from keeper.core.ids import parse_address, to_hex
-from keeper.core.units import TokenAmount
-from keeper.lab.localchain.morpho import MorphoMarket, RateModel, look
+from keeper.core.ids import parse_address
+from keeper.lab.localchain.morpho import RateModel
 from keeper.lab.localchain.node import LocalNode
 from keeper.lab.localchain.random_morpho import MorphoLiquidation, random_morpho
 from keeper.lab.localchain.rpc import LabRpc
-from keeper.lab.localchain.transactions import read
 from keeper.venues.morpho_blue.calls import revert_name
 from keeper.venues.morpho_blue.ledger import MorphoLedger
 from keeper.venues.morpho_blue.liquidation import Form, Outcome
 from tests.chain.aave_feed import Feed, JudgedFeed
-from tests.chain.morpho_feed import fresh_morpho, open_morpho
+from tests.chain.morpho_feed import Executed, execute_slice, fresh_morpho, open_morpho
 
 SEED = int(os.environ.get("KEEPER_SEED", "1"))
 STEPS = 300
@@ -97,39 +95,15 @@ async def test_a_slice_does_what_its_preview_said(rpc: LabRpc, anvil_node: Local
             await feed.up_to(step.block_number)
             for user, account in step.accounts.items():
                 for part in PARTS if not account.healthy else ():
-                    tried[await _tried(rpc, market, feed.ledger, driver.liquidator, user, part)] += 1
+                    done = await execute_slice(rpc, market, feed.ledger, (driver.liquidator, user), part)
+                    tried[_came_to(done)] += 1
     print(f"{tried.total()} slices as previewed: {dict(tried)}")  # noqa: T201 - a randomised run says what it saw
     assert set(tried) >= {"executed", "emptied"}
 
 
-async def _tried(rpc: LabRpc, market: MorphoMarket, ledger: MorphoLedger, liquidator: str, user: str, part: int) -> str:
-    """Execute a slice in the next block, look at the account, and take the block back."""
-    account = parse_address(user)
-    (pair,) = ledger.pairs(account)
-    cover = TokenAmount(max(1, int(pair.cover_max) // part))
-    told = ledger.preview(account, pair.debt_asset, pair.collateral_asset, cover)
-    if told.revert is not None:
-        return told.revert
-    call = ledger.liquidation_call(account, told)
-    snapshot = await rpc.call("evm_snapshot", answer=str)
-    held = await _balances(rpc, market, liquidator)
-    await rpc.call("evm_setNextBlockTimestamp", ledger.market().timestamp, answer=object)
-    transaction = {"from": liquidator, "to": to_hex(call.to), "data": to_hex(call.data), "gas": hex(1_000_000)}
-    await rpc.call("eth_sendTransaction", transaction, answer=str)
-    await rpc.call("evm_mine", answer=str)
-    now = await _balances(rpc, market, liquidator)
-    _, left = await look(rpc, market, [user])
-    await rpc.call("evm_revert", snapshot, answer=bool)
-    assert (held[0] - now[0], now[1] - held[1]) == (told.repaid, told.seized), told
-    assert TokenAmount(0) < told.repaid <= cover
-    assert (left[user].debt * 100, left[user].debt == 0) == (told.debt_left_base, told.health_after is None), told
-    return "emptied" if left[user].collateral == 0 else "executed"
-
-
-async def _balances(rpc: LabRpc, market: MorphoMarket, owner: str) -> tuple[int, int]:
-    """Return what somebody holds of the loan token and of the collateral."""
-    found = [
-        await read(rpc, token, "balanceOf(address)", owner, returns=("uint256",))
-        for token in (market.loan, market.collateral)
-    ]
-    return found[0][0], found[1][0]
+def _came_to(done: Executed | str) -> str:
+    """Say what a slice came to; a debt is gone exactly when its preview says so."""
+    if isinstance(done, str):
+        return done
+    assert (done.left.debt == 0) is (done.told.health_after is None), done
+    return "emptied" if done.left.collateral == 0 else "executed"

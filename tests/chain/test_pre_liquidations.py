@@ -9,23 +9,20 @@ import pytest
 
 from keeper.core.decisions import Verdict
 from keeper.core.ids import parse_address, to_hex
-from keeper.core.units import TokenAmount, Wad
-from keeper.lab.localchain.morpho import MorphoMarket, look
+from keeper.core.units import Wad
 from keeper.lab.localchain.node import LocalNode
 from keeper.lab.localchain.pre_liquidation import (
     PreAsk,
-    PreContract,
     deploy_pre_liquidation,
     random_pre_liquidation,
 )
 from keeper.lab.localchain.random_morpho import MorphoLiquidation, MorphoStep
 from keeper.lab.localchain.rpc import LabRpc
-from keeper.lab.localchain.transactions import read
 from keeper.venues.morpho_blue.calls import revert_name
 from keeper.venues.morpho_blue.liquidation import Form
 from keeper.venues.morpho_blue.pre_ledger import PreLiquidationLedger
 from tests.chain.aave_feed import Feed, JudgedFeed
-from tests.chain.morpho_feed import fresh_morpho, open_pre_liquidation
+from tests.chain.morpho_feed import Executed, execute_slice, fresh_morpho, open_pre_liquidation
 
 SEED = int(os.environ.get("KEEPER_SEED", "1"))
 STEPS = 300
@@ -125,49 +122,16 @@ async def test_a_slice_does_what_its_preview_said(rpc: LabRpc, anvil_node: Local
                 for account in feed.ledger.accounts():
                     for part in PARTS if feed.ledger.pairs(account) else ():
                         who = (driver.liquidator, to_hex(account))
-                        tried[await _tried(rpc, (market, contract), feed.ledger, who, part)] += 1
+                        done = await execute_slice(rpc, market, feed.ledger, who, part)
+                        tried[_came_to(done, feed.ledger.liquidation_gas)] += 1
     print(f"{tried.total()} slices as previewed: {dict(tried)}")  # noqa: T201 - a randomised run says what it saw
     assert set(tried) >= {"executed", "out of the zone"}
 
 
-async def _tried(
-    rpc: LabRpc,
-    place: tuple[MorphoMarket, PreContract],
-    ledger: PreLiquidationLedger,
-    who: tuple[str, str],
-    part: int,
-) -> str:
-    """Execute a slice in the next block, look at the account, and take the block back."""
-    market, _ = place
-    liquidator, user = who
-    account = parse_address(user)
-    (pair,) = ledger.pairs(account)
-    cover = TokenAmount(max(1, int(pair.cover_max) // part))
-    told = ledger.preview(account, pair.debt_asset, pair.collateral_asset, cover)
-    if told.revert is not None:
-        return told.revert
-    call = ledger.liquidation_call(account, told)
-    snapshot = await rpc.call("evm_snapshot", answer=str)
-    held = await _balances(rpc, market, liquidator)
-    await rpc.call("evm_setNextBlockTimestamp", ledger.market().timestamp, answer=object)
-    transaction = {"from": liquidator, "to": to_hex(call.to), "data": to_hex(call.data), "gas": hex(1_000_000)}
-    sent = await rpc.call("eth_sendTransaction", transaction, answer=str)
-    await rpc.call("evm_mine", answer=str)
-    receipt = await rpc.call("eth_getTransactionReceipt", sent, answer=dict[str, object])
-    now = await _balances(rpc, market, liquidator)
-    _, left = await look(rpc, market, [user])
-    await rpc.call("evm_revert", snapshot, answer=bool)
-    assert (held[0] - now[0], now[1] - held[1]) == (told.repaid, told.seized), told
-    assert TokenAmount(0) < told.repaid <= cover
-    assert left[user].debt * 100 == told.debt_left_base, told
-    assert int(str(receipt["gasUsed"]), 16) < ledger.liquidation_gas
-    return "out of the zone" if told.health_after is None or told.health_after >= Wad(Wad.ONE) else "executed"
-
-
-async def _balances(rpc: LabRpc, market: MorphoMarket, owner: str) -> tuple[int, int]:
-    """Return what somebody holds of the loan token and of the collateral."""
-    found = [
-        await read(rpc, token, "balanceOf(address)", owner, returns=("uint256",))
-        for token in (market.loan, market.collateral)
-    ]
-    return found[0][0], found[1][0]
+def _came_to(done: Executed | str, gas_max: int) -> str:
+    """Say what a slice came to; its gas is below what the venue says."""
+    if isinstance(done, str):
+        return done
+    assert done.gas < gas_max
+    health = done.told.health_after
+    return "out of the zone" if health is None or health >= Wad(Wad.ONE) else "executed"

@@ -12,45 +12,15 @@ from keeper.core.facts import BackfilledBlock
 from keeper.core.ids import Address, content_id, to_hex
 from keeper.core.runconfig import PartialLiquidationSpec
 from keeper.core.units import UINT256_MAX, BaseAmount, Bps, TokenAmount, Wad
-from keeper.core.venue import Preview, Status, VenueView
+from keeper.core.venue import Preview, Status
 from keeper.margin.sizing import GRID_POINTS, Slippage
 from strategies import STRATEGIES
 from strategies.partial_liquidation import decide
-from tests.engine.history import ALICE, BOB, BREACH, PRICES, STRATEGY_SPEC, TOKEN, UNIT, VENUE_SPEC
+from tests.engine.history import ALICE, BREACH, PRICES, STRATEGY_SPEC, TOKEN, UNIT, VENUE_SPEC
 from tests.engine.toy import ETH, EUR, GOLD, USD, ToyLedger, pool_log
+from tests.strategies.fixed_view import View
 
 GOLD_PRICE = 100 * UNIT // TOKEN
-
-
-class View:
-    """A head with one venue, a fixed cost of gas and a fixed inventory of every token."""
-
-    def __init__(
-        self, ledger: ToyLedger, inventory: int = UINT256_MAX, gas_cost_base: int | None = 0, minimum: int = 0
-    ) -> None:
-        self.ledger = ledger
-        self.amount = inventory
-        self.gas = gas_cost_base
-        self.profit_base_min = BaseAmount(minimum)
-        self.spend_base_max = BaseAmount(UINT256_MAX)
-        self.signer = BOB
-
-    def margin_reserved_base(self, venue: str) -> BaseAmount:  # noqa: ARG002 - nothing is in flight
-        """Nothing."""
-        return BaseAmount(0)
-
-    def venue(self, name: str) -> VenueView:
-        """The venue."""
-        assert name == self.ledger.name
-        return self.ledger
-
-    def inventory(self, token: Address) -> TokenAmount:  # noqa: ARG002 - the same of every token
-        """The inventory."""
-        return TokenAmount(self.amount)
-
-    def gas_cost_base(self, gas: int) -> BaseAmount | None:  # noqa: ARG002 - fixed
-        """The cost."""
-        return None if self.gas is None else BaseAmount(self.gas)
 
 
 def ledger_of(*positions: tuple[Address, int, int], eth_price: int = BREACH) -> ToyLedger:
@@ -65,7 +35,7 @@ def ledger_of(*positions: tuple[Address, int, int], eth_price: int = BREACH) -> 
     return ledger
 
 
-def proposed(view: View, **changes: object) -> Proposal | None:
+def proposed(view: View[ToyLedger], **changes: object) -> Proposal | None:
     """Return what is proposed for ALICE."""
     spec: PartialLiquidationSpec = msgspec.structs.replace(STRATEGY_SPEC, **changes)
     return next(decide(view, [view.ledger.margin(ALICE)], spec), None)
@@ -109,7 +79,7 @@ def test_target_is_reached_exactly() -> None:
 
 def test_profit() -> None:
     """Profit is what is seized less what is repaid, less gas, less slippage of that collateral, rounded up."""
-    proposal = proposed(View(simple(), gas_cost_base=7), slippage_bps={to_hex(ETH): Bps(30)})
+    proposal = proposed(View(simple(), gas=7), slippage_bps={to_hex(ETH): Bps(30)})
     assert proposal is not None
     preview = proposal.preview
     slippage = -(-int(preview.seized_base) * 30 // 10_000)
@@ -185,7 +155,7 @@ def test_toxic_and_profitable() -> None:
 def test_toxic_without_profit() -> None:
     """A toxic slice that earns nothing is held back, with the reason."""
     ledger = ledger_of((USD, 0, 15_000 * TOKEN), (ETH, 10 * TOKEN, 0), eth_price=1500 * 10**4)
-    proposal = proposed(View(ledger, gas_cost_base=10**12))
+    proposal = proposed(View(ledger, gas=10**12))
     assert proposal is not None
     assert proposal.held_back == "toxic: every slice lowers health, and none realises bad debt at a profit"
 
@@ -209,7 +179,7 @@ def test_toxic_in_part() -> None:
 @pytest.mark.parametrize("minimum", [0, 320 * UNIT, 370 * UNIT])
 def test_smallest_slice_that_earns_the_minimum(minimum: int) -> None:
     """The slice reaches the target and earns the minimum, and one unit less does not do both."""
-    view = View(simple(), gas_cost_base=UNIT, minimum=minimum)
+    view = View(simple(), gas=UNIT, minimum=minimum)
     proposal = proposed(view)
     assert proposal is not None
     preview = proposal.preview
@@ -318,7 +288,7 @@ def test_max_profit_beats_every_cover() -> None:
 
 def test_unknown_gas() -> None:
     """Gas that cannot be valued counts as nothing and the proposal says so; the gate refuses it."""
-    proposal = proposed(View(simple(), gas_cost_base=None))
+    proposal = proposed(View(simple(), gas=None))
     assert proposal is not None
     assert proposal.rationale.endswith("; gas cannot be valued and counts as nothing")
 

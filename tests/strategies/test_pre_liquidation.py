@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.core.decisions import Proposal
-from keeper.core.ids import Address, to_hex
+from keeper.core.ids import to_hex
 from keeper.core.runconfig import PreLiquidationSpec
-from keeper.core.units import UINT256_MAX, BaseAmount, Bps, TokenAmount, Wad
-from keeper.core.venue import VenueView
+from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad
 from keeper.venues.morpho_blue.math import WAD
 from keeper.venues.morpho_blue.pre_ledger import PreLiquidationLedger
 from strategies import STRATEGIES
 from strategies.pre_liquidation import decide
+from tests.strategies.fixed_view import View
 from tests.venues import morpho_logs as logs
 from tests.venues.morpho_logs import ALICE
 from tests.venues.pre_liquidation_logs import INSIDE, drifted
@@ -33,39 +33,7 @@ SPEC = PreLiquidationSpec(
 FIRST, LAST = 1_600 * 10**6, 1_720 * 10**6
 
 
-class View:
-    """A head with one venue, a fixed cost of gas and a fixed inventory."""
-
-    def __init__(
-        self, ledger: PreLiquidationLedger, inventory: int = UINT256_MAX, gas: int | None = 0, minimum: int = 0
-    ) -> None:
-        self.ledger = ledger
-        self.amount = inventory
-        self.gas = gas
-        self.profit_base_min = BaseAmount(minimum)
-
-    signer = ALICE
-    spend_base_max = BaseAmount(UINT256_MAX)
-
-    def margin_reserved_base(self, venue: str) -> BaseAmount:  # noqa: ARG002 - nothing is in flight
-        """Nothing."""
-        return BaseAmount(0)
-
-    def venue(self, name: str) -> VenueView:
-        """The venue."""
-        assert name == self.ledger.name
-        return self.ledger
-
-    def inventory(self, token: Address) -> TokenAmount:  # noqa: ARG002 - the same of every token
-        """The inventory."""
-        return TokenAmount(self.amount)
-
-    def gas_cost_base(self, gas: int) -> BaseAmount | None:  # noqa: ARG002 - fixed
-        """The cost."""
-        return None if self.gas is None else BaseAmount(self.gas)
-
-
-def proposed(view: View, **changes: object) -> Proposal | None:
+def proposed(view: View[PreLiquidationLedger], **changes: object) -> Proposal | None:
     """Return what is proposed for Alice."""
     spec: PreLiquidationSpec = msgspec.structs.replace(SPEC, **changes)
     return next(decide(view, [view.ledger.margin(ALICE)], spec), None)
