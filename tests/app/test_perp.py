@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
-from string import Template
 
 import pytest
 import pytest_asyncio
@@ -19,12 +18,11 @@ from keeper.core.decisions import (
     Verdict,
 )
 from keeper.core.ids import to_hex
-from keeper.core.runconfig import ExchangeSpec
 from keeper.execution.keys import import_keystore
+from keeper.lab.demo.perp import section_of
 from keeper.lab.localchain.accounts import UINT256_MAX, fund, seeded_account, seeded_address
 from keeper.lab.localchain.node import LocalNode, NodeOptions, running_node
 from keeper.lab.localchain.perp import (
-    SETTLEMENT_DECIMALS,
     PerpExchange,
     PerpMarket,
     deploy_perp_exchange,
@@ -50,16 +48,7 @@ POSITIONS = {8_000: "healthy", 12_000: "a slice", 14_000: "most of it", 17_000: 
 TRADERS = {seeded_address(SEED, f"trader {quote}"): quote for quote in POSITIONS}
 DEPOSIT = 2_000 * USD
 PENALTY_OF = "PositionLiquidated(address,address,uint256,uint256,uint256,address)"
-REST = Template("""\
-[venues.perp]
-protocol = "perp_v2"
-chain = "local"
-address = "$house"
-from_block = $from_block
-
-[venues.perp.contracts]
-$contracts
-
+REST = """\
 [strategies.partial_liquidation]
 venues = ["perp"]
 signer = "main"
@@ -68,7 +57,7 @@ signer = "main"
 profit_usd_min = -100
 head_age_seconds_max = 600
 kill_switch_file = "STOP"
-""")
+"""
 
 
 class Stage:
@@ -89,13 +78,7 @@ class Stage:
 
     def keeper(self) -> KeeperProcess:
         """Write the configuration and return a live keeper of it that was not started yet."""
-        names = [name for name in ExchangeSpec.__struct_fields__ if name != "settlement_decimals"]
-        told = [f'{name} = "{getattr(self.exchange, name)}"' for name in names]
-        rest = REST.substitute(
-            house=self.exchange.clearing_house,
-            from_block=self.exchange.first_block,
-            contracts="\n".join([*told, f"settlement_decimals = {SETTLEMENT_DECIMALS}"]),
-        )
+        rest = f"{section_of(self.exchange)}\n{REST}"
         return live_keeper(self.folder, self._node, native=self.exchange.collaterals[0].token, rest=rest)
 
     async def open_accounts(self) -> None:

@@ -12,18 +12,11 @@ from keeper.lab.localchain.transactions import Call
 
 
 class Act(Protocol):
-    """A protocol that was deployed and whose accounts are open; ``accounts`` are lower-case addresses.
-
-    ``title`` is the protocol's name for people, ``venue`` its name in the configuration.
-    """
-
-    @property
-    def title(self) -> str:
-        """The protocol's name."""
+    """A protocol that was deployed and whose accounts are open; ``accounts`` are lower-case addresses."""
 
     @property
     def venue(self) -> str:
-        """The venue's name."""
+        """The venue's name in the configuration."""
 
     @property
     def accounts(self) -> tuple[str, ...]:

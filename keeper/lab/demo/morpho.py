@@ -21,6 +21,7 @@ from keeper.lab.localchain.morpho import (
     price_call,
     supply_call,
 )
+from keeper.lab.localchain.morpho_actions import ORACLE_SCALE
 from keeper.lab.localchain.node import LocalNode
 from keeper.lab.localchain.rpc import LabRpc
 from keeper.lab.localchain.transactions import Call, submit
@@ -31,7 +32,6 @@ USD_BASE, USDC = 10**8, 10**6
 LENT_USD, INVENTORY_USD = 50_000_000, 10_000_000
 DEBT_USD = (1_000, 500_000)
 HEALTH = (1.03, 1.5)
-ORACLE_SCALE = 10**36
 SECTION = Template("""\
 [venues.morpho]
 protocol = "morpho_blue"
@@ -72,7 +72,6 @@ class MorphoAct:
     market: MorphoMarket
     accounts: tuple[str, ...]
     liquidator: str
-    title: str = "Morpho Blue"
     venue: str = "morpho"
 
     @property

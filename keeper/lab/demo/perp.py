@@ -56,6 +56,17 @@ $contracts
 """)
 
 
+def section_of(exchange: PerpExchange) -> str:
+    """Return the part of ``keeper.toml`` that names an exchange and its contracts."""
+    names = [name for name in ExchangeSpec.__struct_fields__ if name != "settlement_decimals"]
+    told = [f'{name} = "{getattr(exchange, name)}"' for name in names]
+    return SECTION.substitute(
+        house=exchange.clearing_house,
+        from_block=exchange.first_block,
+        contracts="\n".join([*told, f"settlement_decimals = {SETTLEMENT_DECIMALS}"]),
+    )
+
+
 @dataclass(slots=True)
 class PerpAct:
     """An open exchange with its takers; ``lowest`` is the price that the pool was sold down to (1e-8 USD)."""
@@ -66,7 +77,6 @@ class PerpAct:
     driver: RandomPerp
     seed: int
     lowest: int = field(init=False)
-    title: str = "Perpetual Protocol v2"
     venue: str = "perp"
 
     def __post_init__(self) -> None:
@@ -79,13 +89,7 @@ class PerpAct:
     @property
     def section(self) -> str:
         """The exchange's part of the configuration."""
-        names = [name for name in ExchangeSpec.__struct_fields__ if name != "settlement_decimals"]
-        told = [f'{name} = "{getattr(self.exchange, name)}"' for name in names]
-        return SECTION.substitute(
-            house=self.exchange.clearing_house,
-            from_block=self.exchange.first_block,
-            contracts="\n".join([*told, f"settlement_decimals = {SETTLEMENT_DECIMALS}"]),
-        )
+        return section_of(self.exchange)
 
     async def begin(self, rpc: LabRpc) -> None:
         """Deposit for everybody, the liquidator too, offer liquidity, let each taker buy, and time pass."""

@@ -78,9 +78,7 @@ async def run_demo(
     started = time.monotonic()
     clean_folder(options.folder)
     say("starting a local node and deploying Aave v3.0.2, Morpho Blue and Perpetual Protocol v2 as they were published")
-    long_ago = (
-        int(time.time()) - HISTORY_SECONDS - 10
-    )  # an exchange wants a history of prices, which time is moved on for
+    long_ago = int(time.time()) - HISTORY_SECONDS - 10  # an exchange wants a history, which time is moved on for
     async with (
         running_node(NodeOptions(block_time_seconds=options.block_seconds, timestamp=long_ago)) as node,
         LabRpc(node.http_url) as rpc,
@@ -141,8 +139,8 @@ async def _result(
         summary = await asyncio.to_thread(lambda: summarise(journal.read()))
     health: dict[str, int] = {}
     findings: list[Finding] = []
-    audits = [(AaveAudit(node, scene.market, scene.liquidator.address), scene.borrowers)]
-    for audit, accounts in [*audits, *((act.audit(node), act.accounts) for act in acts)]:
+    of_aave = (AaveAudit(node, scene.market, scene.liquidator.address), scene.borrowers)
+    for audit, accounts in (of_aave, *((act.audit(node), act.accounts) for act in acts)):
         try:
             health |= {account: await audit.health(account) for account in accounts if account in summary.accounts}
             findings += await audit.below_the_line(accounts)
