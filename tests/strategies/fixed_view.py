@@ -36,6 +36,10 @@ class View(Generic[AnyLedger]):
         """The inventory."""
         return TokenAmount(self.amount)
 
+    def balance(self, token: Address) -> TokenAmount | None:  # noqa: ARG002 - the same of every token
+        """The inventory."""
+        return TokenAmount(self.amount)
+
     def gas_cost_base(self, gas: int) -> BaseAmount | None:  # noqa: ARG002 - fixed
         """The cost."""
         return None if self.gas is None else BaseAmount(self.gas)

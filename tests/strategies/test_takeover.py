@@ -98,6 +98,10 @@ class View:
         """Nothing."""
         return TokenAmount(0)
 
+    def balance(self, token: Address) -> TokenAmount | None:  # noqa: ARG002 - none of any
+        """Nothing."""
+        return TokenAmount(0)
+
     def margin_reserved_base(self, venue: str) -> BaseAmount:  # noqa: ARG002 - one venue
         """What is in flight."""
         return BaseAmount(self.reserved)
