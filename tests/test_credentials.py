@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keeper.core.errors import ConfigError
-from keeper.settings import development_keys, forget_secrets, load_settings
+from keeper.settings import development_keys, forget_secrets, http_token, load_settings, withheld
 
 CONFIG = """
 [journal]
@@ -143,3 +143,87 @@ def test_secrets_are_forgotten(config: Path) -> None:
 
     assert settings.signers["main"].password is None
     assert environ == {"KEEPER__SIGNERS__OTHER__PASSWORD_FILE": "x", "HOME": "y"}
+
+
+def test_the_token_of_the_server_is_a_secret_too(config: Path) -> None:
+    """It comes from a credential of the service, is forgotten like a password, and shows nowhere."""
+    config.with_name("http.token").write_text("a token of the manager".replace(" ", "-"))
+    environ = {"CREDENTIALS_DIRECTORY": str(config.parent)}
+    settings = load_settings(config, environ)
+    variables = {"KEEPER__HTTP__TOKEN": "x" * 16, "KEEPER__HTTP__TOKEN_FILE": "named"}
+    forget_secrets(variables)
+
+    token = http_token(settings)
+    assert token is not None
+    assert token.get_secret_value() == "a-token-of-the-manager"
+    assert "a-token" not in repr(settings) + str(settings.redacted())
+    assert settings.without_secrets().http.token is None
+    assert variables == {"KEEPER__HTTP__TOKEN_FILE": "named"}
+
+
+FORMAT = "KEEPER__NOTIFY__OPS__FORMAT"
+URL = "KEEPER__NOTIFY__OPS__URL"
+ROUTING_KEY = "KEEPER__NOTIFY__OPS__ROUTING_KEY"
+HOOK = "https://hooks.example/services/hunter2"
+
+
+def test_a_webhook_is_a_secret(config: Path) -> None:
+    """Its URL comes from a variable, a file or a credential, is forgotten, and shows nowhere."""
+    hidden = config.with_name("hook")
+    hidden.write_text(HOOK + "\n")
+    hidden.chmod(0o600)
+    config.with_name("notify.ops.url").write_text(HOOK)
+    for environ in ({URL: HOOK}, {f"{URL}_FILE": str(hidden)}, {"CREDENTIALS_DIRECTORY": str(config.parent)}):
+        settings = load_settings(config, {FORMAT: "slack", **environ})
+        target = withheld(settings).notify["ops"].target
+        assert target is not None
+        assert target.get_secret_value() == HOOK
+        assert "hunter2" not in repr(settings) + str(settings.redacted()) + repr(withheld(settings))
+        assert settings.without_secrets().notify["ops"].target is None
+    variables = {URL: HOOK, ROUTING_KEY: "k", f"{URL}_FILE": "named"}
+    forget_secrets(variables)
+    assert variables == {f"{URL}_FILE": "named"}
+
+
+def test_pagerduty_needs_only_its_key(config: Path) -> None:
+    """Its place is known."""
+    environ = {FORMAT: "pagerduty", ROUTING_KEY: "R" * 32}
+    target = withheld(load_settings(config, environ)).notify["ops"].target
+
+    assert target is not None
+    assert target.get_secret_value() == "https://events.pagerduty.com/v2/enqueue"
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        (
+            {FORMAT: "slack"},
+            f"notify.ops.url: is missing; set {URL}_FILE to a file that holds it",
+        ),
+        (
+            {FORMAT: "pagerduty"},
+            f"notify.ops.routing_key: is missing; pagerduty needs it; set {ROUTING_KEY}_FILE to a file that holds it",
+        ),
+        (
+            {FORMAT: "generic", URL: HOOK, ROUTING_KEY: "hunter2"},
+            "notify.ops.routing_key: is nothing that generic has; leave it out",
+        ),
+    ],
+)
+def test_a_webhook_that_lacks_something_is_refused(config: Path, environ: dict[str, str], told: str) -> None:
+    """A run does not begin with a webhook that could tell nobody."""
+    with pytest.raises(ConfigError) as caught:
+        withheld(load_settings(config, environ))
+    assert str(caught.value) == told
+
+
+def test_a_wrong_webhook_is_not_shown(config: Path) -> None:
+    """What is no URL may still be a secret, wherever it came from."""
+    with pytest.raises(ConfigError, match=r"notify.ops.url: must be a URL that starts with https:// or http://") as one:
+        load_settings(config, {FORMAT: "slack", URL: "hunter2"})
+    config.with_name("notify.ops.url").write_text("hunter2")
+    environ = {"CREDENTIALS_DIRECTORY": str(config.parent), FORMAT: "slack"}
+    with pytest.raises(ConfigError, match=r"notify.ops.url: must be a URL that starts with https:// or http://") as two:
+        withheld(load_settings(config, environ))
+    assert "hunter2" not in f"{one.value}{two.value}"

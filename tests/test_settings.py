@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.core.errors import ConfigError
-from keeper.settings import Listen, Settings, load_settings
+from keeper.settings import Listen, Settings, http_token, load_settings
 
 TOKENS = ("0x" + "ab" * 20, "0x" + "cd" * 20)
 MINIMAL = """
@@ -291,7 +291,8 @@ class TestRefusal:
     def test_unknown_strategy(self) -> None:
         """A strategy that does not exist is refused."""
         assert refusal(with_line("a = 1", "strategies.martingale")) == (
-            "keeper.toml: strategies.martingale: unknown key; the keys here are: partial_liquidation, pre_liquidation"
+            "keeper.toml: strategies.martingale: unknown key; the keys here are: partial_liquidation, pre_liquidation, "
+            "self_protect, delta_hedge"
         )
 
     def test_unknown_variable(self) -> None:
@@ -422,10 +423,31 @@ class TestRefusal:
         )
 
     def test_listen_beyond_loopback(self) -> None:
-        """Serving other hosts is refused while nobody is asked for a token."""
-        assert refusal(with_line('listen = "0.0.0.0:9464"', "http")) == (
-            'keeper.toml: http.listen = "0.0.0.0:9464": must be a loopback address: '
-            f"this version asks no one for a token, so it serves this host only; {LISTEN_EXAMPLE}"
+        """Serving other hosts needs a token, and the token is never shown."""
+        open_to_all = with_line('listen = "0.0.0.0:9464"', "http")
+        Path("keeper.toml").write_text(open_to_all, encoding="utf-8")
+        with pytest.raises(ConfigError) as caught:
+            http_token(load_settings(Path("keeper.toml"), {}))
+        assert str(caught.value) == (
+            "http.listen 0.0.0.0:9464: others can reach it, and there is no http.token; "
+            "set KEEPER__HTTP__TOKEN_FILE to a file that holds one, or listen on 127.0.0.1"
+        )
+        token = http_token(load_settings(Path("keeper.toml"), {"KEEPER__HTTP__TOKEN": SECRET_MARK * 4}))
+        assert token is not None
+        assert token.get_secret_value() == SECRET_MARK * 4
+
+    def test_listen_name(self) -> None:
+        """A listening address is an address, not a name that may come to mean another."""
+        assert refusal(with_line('listen = "keeper.example:9464"', "http")) == (
+            'keeper.toml: http.listen = "keeper.example:9464": must be an IP address or localhost, and a port; '
+            + LISTEN_EXAMPLE
+        )
+
+    def test_short_token(self) -> None:
+        """A token that can be guessed is refused, and not shown."""
+        assert refusal(HTTP__TOKEN=SECRET_MARK) == (
+            "KEEPER__HTTP__TOKEN: http.token: must be 16 or more visible ASCII characters; write for example "
+            "token = (from a file) (secret: who has it may read from elsewhere and set the kill switch)"
         )
 
     def test_target_health(self) -> None:

@@ -9,6 +9,8 @@ import msgspec
 
 from keeper.core.facts import TokenSpend
 from keeper.core.ids import Address, Hash32
+from keeper.core.own_money import HedgePlan, ProtectionProposal
+from keeper.core.risk import RiskHealth
 from keeper.core.units import BaseAmount, TokenAmount, Wad, Wei
 from keeper.core.venue import AccountMargin, Epoch, LiquidationSeen, Preview
 
@@ -66,7 +68,7 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 
 class Intent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """An admitted proposal, an allowance it needs, or the exit from a position that the signer holds.
+    """An admitted proposal, an allowance it needs, an exit from a signer's position, or the care of an own account.
 
     ``intent_id`` is derived from its content; ``why`` is the reason of what has no proposal to tell it.
 
@@ -75,7 +77,7 @@ class Intent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """
 
     intent_id: Hash32
-    kind: Literal["liquidation", "approval", "exit"]
+    kind: Literal["liquidation", "approval", "exit", "protection"]
     venue: str
     chain_id: int
     signer: str
@@ -102,6 +104,14 @@ class HealthChanged(Decision, frozen=True, tag="HealthChanged/1"):
     block_number: int
 
 
+class RiskHealthChanged(Decision, frozen=True, tag="RiskHealthChanged/1"):
+    """The second opinion of an account changed: a warning, a margin call, or the end of either."""
+
+    opinion: RiskHealth
+    previous: str
+    block_number: int
+
+
 class ProposalRefused(Decision, frozen=True, tag="ProposalRefused/1"):
     """The policy gate refused a proposal. Recorded once for each change of situation or reason."""
 
@@ -111,10 +121,26 @@ class ProposalRefused(Decision, frozen=True, tag="ProposalRefused/1"):
 
 
 class IntentAdmitted(Decision, frozen=True, tag="IntentAdmitted/1"):
-    """The policy gate admitted a proposal (``None`` for an allowance or an exit)."""
+    """The policy gate admitted a proposal (``None`` for what is no slice); ``protection`` is that of an own account."""
 
     intent: Intent
     proposal: Proposal | None
+    protection: ProtectionProposal | None = None
+
+
+class ProtectionRefused(Decision, frozen=True, tag="ProtectionRefused/1"):
+    """The policy gate refused to protect an own account. Recorded once for each change of situation or reason."""
+
+    proposal: ProtectionProposal
+    reason: str
+    detail: str
+
+
+class HedgeProposed(Decision, frozen=True, tag="HedgeProposed/1"):
+    """A hedge of the operator's exposure, when it begins, ends, turns or changes by more than the band."""
+
+    plan: HedgePlan
+    block_number: int
 
 
 class IntentAdvanced(Decision, frozen=True, tag="IntentAdvanced/1"):
@@ -193,7 +219,10 @@ class VenuePaused(Decision, frozen=True, tag="VenuePaused/1"):
 
 AnyDecision = (
     HealthChanged
+    | RiskHealthChanged
     | ProposalRefused
+    | ProtectionRefused
+    | HedgeProposed
     | IntentAdmitted
     | IntentAdvanced
     | LiquidationObserved

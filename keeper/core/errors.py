@@ -6,7 +6,8 @@
     ├── OperatorError        the operator must change something                        exit 2
     │   ├── ConfigError      a configuration file, key or value
     │   ├── UsageError       a command-line argument
-    │   └── CredentialError  a keystore or its password
+    │   ├── CredentialError  a keystore or its password
+    │   └── RiskInputError   a price, matrix, surface or parameter that gives no figure of risk
     ├── NotHolding           the thing checked does not hold (verify, doctor)            exit 1
     ├── NodeError            an outside system failed; another provider may answer     exit 3
     │   ├── NodeUnreachable  no answer: refused, reset, timed out
@@ -62,6 +63,10 @@ class UsageError(OperatorError):
 
 class CredentialError(OperatorError):
     """A keystore or its password is missing or wrong. Never carries the secret."""
+
+
+class RiskInputError(OperatorError):
+    """A price, history, matrix, surface or parameter from which no figure of risk can be computed."""
 
 
 class NotHolding(KeeperError):  # noqa: N818 - it names an outcome, not a failure of the program

@@ -18,7 +18,7 @@ from typing import Protocol, Self, TypeVar
 import msgspec
 
 from keeper.core.ids import Address
-from keeper.core.units import BigInt, Wad
+from keeper.core.units import BaseAmount, BigInt, Wad
 
 SubjectT_contra = TypeVar("SubjectT_contra", contravariant=True)
 WHOLE_WAD = BigInt(Wad.ONE)
@@ -48,6 +48,8 @@ class MarginLine(msgspec.Struct, frozen=True, kw_only=True):
         weight_wad: The share of the value that counts, 1e-18: a liquidation threshold, a maintenance ratio.
         equity: What it adds to the bucket's equity, in the bucket's unit.
         requirement: What it adds to the requirement, in the bucket's unit.
+        exposure: How much of what is left (equity less requirement) moves with the asset's price: times a relative
+            move of it, what is left changes by; negative where a rise hurts.
     """
 
     item: str
@@ -57,20 +59,22 @@ class MarginLine(msgspec.Struct, frozen=True, kw_only=True):
     weight_wad: BigInt = WHOLE_WAD
     equity: BigInt = BigInt(0)
     requirement: BigInt = BigInt(0)
+    exposure: BigInt = BigInt(0)
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     """What is secured as one.
 
     ``name`` says which: a position, a sub-account, a scenario. Figures are in units of 1 / ``scale`` of ``unit``, a
-    token's address or the name of a currency. The lines add up to the venue's own figures: what its arithmetic cuts off
-    is a line of its own.
+    token's address or the name of a currency; one whole unit counts as ``unit_base`` (USD, 1e-8). The lines add up to
+    the venue's own figures: what its arithmetic cuts off is a line of its own.
     """
 
     name: str
     unit: str
     scale: BigInt
     lines: tuple[MarginLine, ...]
+    unit_base: BigInt = BigInt(BaseAmount.ONE)
 
     @classmethod
     def of_totals(cls, item: str, unit: str, scale: int, equity: int, requirement: int) -> Self:

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from keeper.core.ids import Address, Hash32
+from keeper.core.protection import ProtectionAction
 from keeper.core.units import BaseAmount, Bps, Price, TokenAmount, Wad, Wei
 
 
@@ -143,7 +144,53 @@ class PreLiquidationSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         return (self.signer, *self.more_signers)
 
 
-StrategySpec = PartialLiquidationSpec | PreLiquidationSpec
+class SelfProtectSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="self_protect"):
+    """Parameters of ``strategies/self_protect.py``.
+
+    An own account of ``accounts`` whose health is below ``floor_health`` is brought to ``target_health`` by one of
+    ``actions``, first choice first.
+    """
+
+    name: str
+    venues: tuple[str, ...]
+    signer: str
+    accounts: tuple[Address, ...]
+    floor_health: Wad
+    target_health: Wad
+    actions: tuple[ProtectionAction, ...]
+    more_signers: tuple[str, ...] = ()
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """All signers, first choice first."""
+        return (self.signer, *self.more_signers)
+
+
+class DeltaHedgeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="delta_hedge"):
+    """Parameters of ``strategies/delta_hedge.py``.
+
+    ``exposures`` maps tokens to base tokens of markets of ``hedge_venue``. What the signer's wallet and ``accounts`` at
+    ``venues`` have of them is hedged where it is worth more than ``band_base``.
+    """
+
+    name: str
+    venues: tuple[str, ...]
+    signer: str
+    accounts: tuple[Address, ...]
+    hedge_venue: str
+    exposures: tuple[tuple[Address, Address], ...]
+    band_base: BaseAmount
+    slippage_bps: Bps
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """The one signer."""
+        return (self.signer,)
+
+
+SlicingSpec = PartialLiquidationSpec | PreLiquidationSpec
+"""The parameters of a strategy that closes others' positions in slices."""
+StrategySpec = SlicingSpec | SelfProtectSpec | DeltaHedgeSpec
 """The parameters of a strategy; the tag says of which."""
 
 
@@ -168,8 +215,83 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     decision_ttl_blocks: int = 2
 
 
+class GarchSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A GARCH(1,1) variance beside the moving average: what the last square and the last variance weigh.
+
+    Their sum is below one. The long-run variance is that of the asset's ``vol_annual``.
+    """
+
+    alpha: float
+    beta: float
+
+
+class RegimeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Two regimes of a price, calm and stressed, whose long-run variance is that of the asset's ``vol_annual``.
+
+    Attributes:
+        stress_vol_factor: The stressed volatility as a multiple of the calm one, above 1.
+        calm_samples: How many samples calm is expected to last.
+        stress_samples: How many stress is.
+        move_factor_max: What certain stress multiplies moves by, at least 1; less likely stress in proportion.
+    """
+
+    stress_vol_factor: float
+    calm_samples: int
+    stress_samples: int
+    move_factor_max: float
+
+
+class RiskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The model behind the second opinion of a venue's accounts. Shares and volatilities are plain numbers, 1 for all.
+
+    Attributes:
+        venue: The venue's name.
+        model: ``static`` (every price moves by ``move``), ``volatility`` (each by its own volatility, the worst of each
+            added up) or ``portfolio`` (the joint loss of all, by their covariance).
+        horizon_seconds: From seeing a breach to having closed it.
+        quantile: Of the standardised move at the operator's confidence.
+        safety_factor: Multiplies every move.
+        warning_factor: The moves, so many times enlarged, make the difference between safe and warned.
+        move: Of every price, in the static model.
+        move_min: The least move that is reckoned with.
+        move_max: The greatest.
+        vol_annual: Of an asset without enough history, and the least of any asset named in ``vols_annual``.
+        vols_annual: The same by asset.
+        decay: Of the moving average of squared returns, for each sample.
+        sample_seconds: Between two samples of prices.
+        samples_min: Fewer are not enough history.
+        half_life_seconds: Moves that are smaller than before come down at this speed.
+        heartbeat_seconds: A price that has been unknown for longer makes accounts unknown.
+        step_max: A price that jumps by more, in one look, is not believed at once.
+        confirmations: Looks in a row that must say alike before it is.
+        garch: A second forecast of variance, of which the greater counts; unset (and so not encoded) there is none.
+        regimes: What makes moves greater while a price is likely to be in stress; unset, nothing does.
+    """
+
+    venue: str
+    model: Literal["static", "volatility", "portfolio"]
+    horizon_seconds: int
+    quantile: float
+    safety_factor: float
+    warning_factor: float
+    move: float
+    move_min: float
+    move_max: float
+    vol_annual: float
+    vols_annual: dict[str, float]
+    decay: float
+    sample_seconds: int
+    samples_min: int
+    half_life_seconds: int
+    heartbeat_seconds: int
+    step_max: float
+    confirmations: int
+    garch: GarchSpec | msgspec.UnsetType = msgspec.UNSET
+    regimes: RegimeSpec | msgspec.UnsetType = msgspec.UNSET
+
+
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything the engine decides by."""
+    """Everything the engine decides by. Without ``risk`` (then it is not encoded) no second opinion is formed."""
 
     live: bool
     chains: tuple[ChainSpec, ...]
@@ -177,6 +299,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     signers: tuple[SignerSpec, ...]
     strategies: tuple[StrategySpec, ...]
     limits: Limits
+    risk: tuple[RiskSpec, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Holding(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

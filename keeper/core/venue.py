@@ -6,6 +6,7 @@ protocol (lending, perpetual, option) implements ``Ledger`` in its own folder un
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Protocol
@@ -14,7 +15,10 @@ import msgspec
 
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32
-from keeper.core.margin import MarginModel
+from keeper.core.margin import MarginBreakdown, MarginModel
+from keeper.core.protection import ProtectionView
+from keeper.core.reading import VenueReading
+from keeper.core.risk import AssetPrice, MoveOf
 from keeper.core.takeover import Takeover, TakeoverView
 from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
 
@@ -64,6 +68,16 @@ class VenueTotals(msgspec.Struct, frozen=True):
         """Add up the margins of all accounts."""
         debts = [int(margin.debt_base) for margin in margins]
         return cls(len(debts), BaseAmount(sum(debts)))
+
+
+def owed_within(margins: Iterable[AccountMargin], bounds: Sequence[float]) -> tuple[BaseAmount, ...]:
+    """Add up debts by distance, for :meth:`Ledger.owed_within`, where the margins are all there is."""
+    known = [
+        (math.log(int(margin.health_wad) / Wad.ONE) if margin.health_wad else -math.inf, margin.debt_base)
+        for margin in margins
+        if margin.health_wad is not None
+    ]
+    return tuple(sum((debt for distance, debt in known if distance <= bound), BaseAmount(0)) for bound in bounds)
 
 
 class Pair(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -169,11 +183,18 @@ class VenueView(Protocol):
     def takeovers(self) -> TakeoverView | None:
         """How positions are taken over; ``None`` where liquidators repay debts only."""
 
+    @property
+    def protections(self) -> ProtectionView | None:
+        """What may be done for an account before it is liquidated; ``None`` where that is not built."""
+
     def pairs(self, account: Address) -> tuple[Pair, ...]:
         """Every debt and collateral combination of the account that may be liquidated."""
 
     def preview(self, account: Address, debt_asset: Address, collateral_asset: Address, cover: TokenAmount) -> Preview:
         """What the contract would do, exactly."""
+
+    def breakdown(self, subject: Address) -> MarginBreakdown:
+        """An account's margin term by term, with why there are no figures where there are none."""
 
     def value_base(self, token: Address, amount: TokenAmount) -> BaseAmount | None:
         """Value an amount of a listed token at the venue's price, rounded down; ``None`` when the price is unknown."""
@@ -240,8 +261,24 @@ class Ledger(VenueView, MarginModel[Address], Protocol):
         and with who is near the line, not with the number of accounts.
         """
 
+    def near(self, move_of: MoveOf) -> tuple[Address, ...]:
+        """Every account with debt that such moves of all prices, each to its hurt, may put past its line, sorted.
+
+        Others may be among them; the work may grow as that of :meth:`suspects`.
+        """
+
+    def asset_prices(self) -> tuple[AssetPrice, ...]:
+        """What margins move with now, in an order that never changes but by appending."""
+
     def totals(self) -> VenueTotals:
         """How many accounts have debt, and how much; asked seldom (a scrape, a page), never at each block."""
+
+    def owed_within(self, bounds: Sequence[float]) -> tuple[BaseAmount, ...]:
+        """What those accounts owe that are no further from their line than each bound; as seldom asked as the totals.
+
+        A distance is a logarithm of health, so who is below the line is within every bound of zero or more. Nearly
+        exact (forms are on the safe side), and without the accounts whose health is unknown.
+        """
 
     def margin(self, account: Address) -> AccountMargin:
         """The account's margin at the current block's timestamp; ``Unknown`` and why where a figure is missing."""
@@ -275,75 +312,6 @@ class Ledger(VenueView, MarginModel[Address], Protocol):
         """
 
 
-class HolderSearch(msgspec.Struct, frozen=True):
-    """Where the logs are that name everyone who may have a position: from block ``first`` on."""
-
-    first: int
-    addresses: tuple[Address, ...]
-    topics: tuple[bytes, ...]
-
-
-class ReadingProgress(msgspec.Struct, frozen=True):
-    """How far a reading is: the last block searched for holders, those found, and the items known that are left."""
-
-    searched_to: int
-    holders: int
-    unread: int
-
-
-class VenueReading(Protocol):
-    """How a venue is read at one final block, where that is wanted instead of folding all logs since its deployment.
-
-    Read :meth:`items` until there are none, then :meth:`search` for holders, and so on until there is neither.
-    """
-
-    @property
-    def header(self) -> BlockHeader | None:
-        """The block that is being read, ``None`` when no reading is under way."""
-
-    @property
-    def progress(self) -> ReadingProgress:
-        """How far the reading under way is."""
-
-    def begin(self, header: BlockHeader, *, search_anew: bool) -> None:
-        """Forget the venue and read it at a block; holders found so far are kept unless they are searched anew."""
-
-    def items(self, count_max: int) -> tuple[bytes, ...]:
-        """Up to so many items to read next; none when holders are to be searched, or all is read."""
-
-    def requests(self, item: bytes) -> tuple[ReadRequest, ...]:
-        """The calls of an item."""
-
-    def check(self, items: Sequence[bytes], reads: Sequence[ContractRead]) -> None:
-        """Check answers before they are recorded.
-
-        Raises:
-            NodeMalformed: a call reverted that must not, or an answer has another shape.
-        """
-
-    def take(self, items: Sequence[bytes], reads: Sequence[ContractRead]) -> None:
-        """Take the answers to items, in their order."""
-
-    def search(self) -> HolderSearch | None:
-        """Where holders are to be searched next, ``None`` when items are to be read first or it is done."""
-
-    def holders(self, logs: Iterable[RawLog]) -> tuple[bytes, ...]:
-        """The holders that logs name and that are not known, sorted.
-
-        Raises:
-            NodeMalformed: a log is not what its event promises.
-        """
-
-    def found(self, last: int, holders: Sequence[bytes]) -> None:
-        """Take the holders found in the blocks up to ``last``."""
-
-    def shortfall(self) -> str | None:
-        """What shows that somebody was left out, ``None`` when nobody was."""
-
-    def complete(self) -> None:
-        """End the reading: the next block is folded."""
-
-
 class StrategyView(Protocol):
     """What a strategy sees when it decides: venues, free inventory, gas, and what a slice must earn."""
 
@@ -367,6 +335,9 @@ class StrategyView(Protocol):
 
     def inventory(self, token: Address) -> TokenAmount:
         """What one slice may take of a token: held, not reserved by intents in flight, and within the spend limit."""
+
+    def balance(self, token: Address) -> TokenAmount | None:
+        """What the signer's wallet holds of a token, reserved or not; ``None`` when it was not read."""
 
     def gas_cost_base(self, gas: int) -> BaseAmount | None:
         """The cost of that much gas at the head's price; ``None`` when it cannot be valued."""

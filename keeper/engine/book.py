@@ -201,7 +201,7 @@ class IntentBook:
         if tracked is None:
             return None, []
         inclusion = Inclusion(tx_hash, block_number, block_hash, Outcome.EFFECT)
-        done = "left" if tracked.intent.kind == "exit" else "liquidated"
+        done = {"exit": "left", "protection": "protected"}.get(tracked.intent.kind, "liquidated")
         return tracked.intent.intent_id, self._advance(
             tracked, Event.INCLUDED, f"{done} in block {block_number}", inclusion
         )
@@ -274,6 +274,10 @@ class IntentBook:
         """Lift a halt: slots go on from the chain's count. What is below it and unmined ends as lost, at finality."""
         self._halted.pop(fact.signer, None)
         self._lane_slots(fact.chain_id, fact.signer).release(fact.nonce)
+
+    def pass_over(self, chain_id: int, signer: str, nonce: int) -> None:
+        """Count a slot as spent by an attempt that this book is not told of."""
+        self._lane_slots(chain_id, signer).pass_over(nonce)
 
     def restart(self) -> list[IntentAdvanced]:
         """Begin a new run: what was never signed is given up and decided again at the new head.

@@ -73,6 +73,12 @@ class Breakers:
         entry.reverts, entry.paused_until = [], tip_number + pause_blocks
         return count
 
+    def reverts(self, venue: str, tip_number: int, window_blocks: int) -> int:
+        """Count the reverts of a venue within the newest blocks, with no success since."""
+        entry = self._of.get(venue)
+        oldest = tip_number - window_blocks
+        return 0 if entry is None else sum(each.block_number > oldest for each in entry.reverts)
+
     def paused_until(self, venue: str) -> int:
         """Return the last block of a venue's pause, zero when it never had one."""
         entry = self._of.get(venue)

@@ -4,7 +4,7 @@ A rule is a pure function from a :class:`Case` to why it refuses, or ``None``. T
 what the operator switched off, then what is unsafe about the signer or the head, then what is wrong with this intent,
 then what it would earn, then what it would cost, last what passes by itself.
 
-Allowances pass the same gate. Rules about an account's profit have nothing to say of them.
+Allowances, exits and the care of own accounts pass the same gate. Rules about profit have nothing to say of them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from keeper.engine.view import free_inventory, holding_of, margin_reserved
 class Case(NamedTuple):
     """An intent that would be admitted, and everything the gate weighs it by.
 
-    ``proposal`` is ``None`` for an allowance. ``native_base`` is the value of one native coin. ``gas_elsewhere`` is the
-    most that the signer's intents on other chains may still cost.
+    ``proposal`` is ``None`` for what is no slice. ``native_base`` is the value of one native coin. ``gas_elsewhere`` is
+    the most that the signer's intents on other chains may still cost.
     """
 
     intent: Intent
@@ -102,8 +102,12 @@ def target_not_allowed(case: Case) -> str | None:
     Where positions are taken over, the contract that hands them over, and lets them be left, is the pool.
     """
     taken, takeovers = case.proposal is not None and case.proposal.preview.takeover, case.ledger.takeovers
-    pool = takeovers.target if (taken or case.intent.kind == "exit") and takeovers is not None else case.ledger.spender
-    allowed = case.ledger.tokens() if case.intent.kind == "approval" else (pool,)
+    kind, protections = case.intent.kind, case.ledger.protections
+    pool = takeovers.target if (taken or kind == "exit") and takeovers is not None else case.ledger.spender
+    if kind == "protection":
+        pool = None if protections is None else protections.spender
+    tokens = (*case.ledger.tokens(), *(() if protections is None else protections.tokens()))
+    allowed = tokens if kind == "approval" else (pool,)
     return None if case.intent.to in allowed else f"{to_hex(case.intent.to)} is not a contract of {case.intent.venue}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keeper.core.errors import InvariantBroken, invariant
 from keeper.core.facts import BootstrapCompleted, BootstrapStarted, HoldersFound, VenueRead
-from keeper.core.venue import VenueReading
+from keeper.core.reading import VenueReading
 from keeper.engine.chain_state import ChainState
 from keeper.engine.state import EngineState
 

@@ -66,6 +66,15 @@ class Slots(msgspec.Struct):
         else:
             self.highest = max(self.highest, nonce - 1)
 
+    def pass_over(self, nonce: int) -> None:
+        """Count a slot as spent by an attempt that is not told here: what if asks about such histories.
+
+        An intent that sits in it is lost to that attempt in the end, which is no stranger's.
+        """
+        if self.highest is not None and nonce <= self.highest:
+            self.released = max(self.released, nonce + 1)
+        self.highest = nonce if self.highest is None else max(self.highest, nonce)
+
     def restart(self) -> None:
         """A new run reads the count afresh while no slot depends on it."""
         self.first_read = None

@@ -15,16 +15,20 @@ from keeper.core.codec import decoder, encoder
 from keeper.core.errors import InvariantBroken, JournalDamaged, JournalForeign, invariant
 from keeper.core.facts import SignerRead
 from keeper.core.ids import Address
-from keeper.core.runconfig import ChainSpec, RunConfig, SignerSpec, VenueSpec
+from keeper.core.own_money import HedgePlan
+from keeper.core.risk import RiskHealth
+from keeper.core.runconfig import ChainSpec, RiskSpec, RunConfig, SignerSpec, VenueSpec
 from keeper.core.venue import AccountMargin, Ledger
+from keeper.engine.assessing import RiskMap
 from keeper.engine.book import IntentBook
 from keeper.engine.book_state import BookState
 from keeper.engine.chain_state import ChainState
 from keeper.engine.clock import EngineClock
 from keeper.engine.health import HealthMap
+from keeper.engine.market import VenueMarket
 from keeper.engine.refusals import RefusalMemory, RefusedPlan
 
-ENGINE_VERSION = 16
+ENGINE_VERSION = 19
 """Raised whenever the same facts would give another state or other decisions."""
 
 OpenLedger = Callable[[VenueSpec], Ledger]
@@ -44,8 +48,10 @@ class EngineState:
         self.ledgers: dict[str, Ledger] = {}
         self.wallets: dict[tuple[int, str], SignerRead] = {}
         self.health = HealthMap()
+        self.risk = RiskMap()
         self.intents = IntentBook()
         self.refusals = RefusalMemory()
+        self.hedges: dict[tuple[str, Address], HedgePlan] = {}
 
     @property
     def kill_switch_armed(self) -> bool:
@@ -76,6 +82,13 @@ class EngineState:
         """Return a signer's configuration."""
         return _first((spec for spec in self.run.signers if spec.name == name), f"signer {name}")
 
+    def risk_spec(self, venue: str) -> RiskSpec | None:
+        """Return the model of a venue's second opinion, ``None`` when none is formed."""
+        specs = self.run.risk
+        return (
+            None if isinstance(specs, msgspec.UnsetType) else next((one for one in specs if one.venue == venue), None)
+        )
+
     def ledgers_of(self, chain_id: int) -> list[Ledger]:
         """Return a chain's venues, in the order of the configuration."""
         return [ledger for ledger in self.ledgers.values() if ledger.chain_id == chain_id]
@@ -102,8 +115,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     margins: list[AccountMargin]
     doubted: list[tuple[str, Address]]
     seen: list[str]
+    markets: list[VenueMarket]
+    opinions: list[RiskHealth]
     book: BookState
     refusals: list[RefusedPlan]
+    hedges: list[HedgePlan]
 
 
 _ENCODER = encoder()
@@ -126,8 +142,11 @@ def dump_state(state: EngineState) -> bytes:
             margins=[state.health.margins[key] for key in sorted(state.health.margins)],
             doubted=sorted(state.health.doubted),
             seen=sorted(state.health.seen),
+            markets=[state.risk.markets[name] for name in sorted(state.risk.markets)],
+            opinions=[state.risk.opinions[key] for key in sorted(state.risk.opinions)],
             book=state.intents.dump(),
             refusals=state.refusals.entries(),
+            hedges=[state.hedges[key] for key in sorted(state.hedges)],
         )
     )
 
@@ -159,8 +178,10 @@ def _restored(snapshot: Snapshot, open_ledger: OpenLedger) -> EngineState:
     state.chains = {chain.chain_id: chain for chain in snapshot.chains}
     state.wallets = {(wallet.chain_id, wallet.signer): wallet for wallet in snapshot.wallets}
     state.health = HealthMap(snapshot.margins, snapshot.doubted, snapshot.seen)
+    state.risk = RiskMap(snapshot.markets, snapshot.opinions)
     state.intents = IntentBook.restored(snapshot.book)
     state.refusals = RefusalMemory(snapshot.refusals)
+    state.hedges = {(plan.strategy, plan.market): plan for plan in snapshot.hedges}
     dumps = dict(snapshot.ledgers)
     for spec in snapshot.config.venues if snapshot.config is not None else ():
         if spec.name not in dumps:

@@ -46,12 +46,14 @@ from keeper.core.facts import (
 )
 from keeper.core.ids import Address, Hash32
 from keeper.core.runconfig import Limits, RunConfig, SignerSpec
-from keeper.core.venue import AccountMargin, Ledger, Status
+from keeper.core.venue import AccountMargin, Ledger
 from keeper.engine import readings
 from keeper.engine.book import IntentBook
 from keeper.engine.chain_state import ChainState
+from keeper.engine.classifying import SecondOpinions, classify
 from keeper.engine.deciding import Head
 from keeper.engine.exits import exited
+from keeper.engine.protecting import renew_own_tries
 from keeper.engine.recall import Block, fold_block, observe
 from keeper.engine.running import configure
 from keeper.engine.state import ENGINE_VERSION, EngineState, OpenLedger, dump_state, load_state
@@ -71,6 +73,7 @@ class Engine:
     def __init__(self, open_ledger: OpenLedger, strategies: Mapping[str, Decide]) -> None:
         self._open_ledger = open_ledger
         self._strategies = strategies
+        self._stepping = 0
         self._state = EngineState()
         self._handlers: dict[type, Callable[[Any], Iterable[AnyDecision]]] = {
             RunStarted: self._run_started,
@@ -92,10 +95,10 @@ class Engine:
             SignerRead: self._signer_read,
             SignerReleased: self._signer_released,
             PreflightSeen: self._preflight_seen,
-            AttemptPrepared: self._attempt_prepared,
-            AttemptSent: self._attempt_sent,
+            AttemptPrepared: lambda fact: [*self._state.intents.prepare(fact)],
+            AttemptSent: lambda fact: [*self._state.intents.answer(fact)],
             ReceiptSeen: self._receipt_seen,
-            IntentDropped: self._intent_dropped,
+            IntentDropped: lambda fact: [*self._state.intents.drop(fact)],
         }
 
     @property
@@ -141,6 +144,16 @@ class Engine:
         """Tell whether a venue's accounts that are not in :attr:`margins` are healthy, and not merely unheard of."""
         return venue in self._state.health.seen
 
+    def refused(self, venue: str, account: Address) -> str | None:
+        """Return the rule by which the gate refuses an account as of the last round, ``None`` when none does."""
+        plan = self._state.refusals.standing(venue, account)
+        return None if plan is None else plan.reason
+
+    @property
+    def risk(self) -> SecondOpinions:
+        """The second opinions, and what they rest on."""
+        return SecondOpinions(self._state)
+
     def doubted(self, venue: str) -> tuple[Address, ...]:
         """Return the accounts of a venue that an audit found wrong, sorted."""
         return tuple(sorted(account for name, account in self._state.health.doubted if name == venue))
@@ -164,6 +177,11 @@ class Engine:
         """Whether the operator's kill switch is armed, or the run is draining."""
         return self._state.kill_switch_armed
 
+    @property
+    def spend_hour_base(self) -> int:
+        """What intents committed within the last hour, USD 1e-8."""
+        return int(self._state.intents.spend.total(self._state.clock.elapsed_ms))
+
     def step(self, fact: AnyFact, sequence: int) -> tuple[AnyDecision, ...]:
         """Fold one fact and return what follows from it, in a fixed order.
 
@@ -179,6 +197,7 @@ class Engine:
         """
         invariant(sequence > self._state.sequence, f"fact {sequence}", f"does not follow {self._state.sequence}")
         invariant(type(fact) in self._handlers, f"fact {sequence}", f"is a {type(fact).__name__}")
+        self._stepping = sequence
         decisions = tuple(self._handlers[type(fact)](fact))
         self._state.sequence = sequence
         return decisions
@@ -207,15 +226,9 @@ class Engine:
         self._state.refusals.clear()
         if self._state.draining:  # the last run drained: armed, until this run has looked at the operator's switch
             self._state.draining, self._state.switch_armed = False, True
-        self._renew_allowances()
+        renew_own_tries(self._state)
         self._state.clock.tick(fact.unix_ms)
         return [*self._state.intents.restart(), *self._blind_stale()]
-
-    def _renew_allowances(self) -> None:
-        """Let a new run try every allowance and exit anew: nothing that happens on chain would renew their budget."""
-        for ledger in self._state.ledgers.values():
-            for subject in (*ledger.tokens(), *(signer.address for signer in self._state.run.signers)):
-                self._state.intents.tries.renew((ledger.name, subject))
 
     def _settings_reloaded(self, fact: SettingsReloaded) -> list[HealthChanged]:
         """Go on by other bounds. What they refuse is recorded anew: under them it is another situation."""
@@ -336,16 +349,8 @@ class Engine:
         """Classify the accounts that the head can have hurt, then decide."""
         decisions: list[AnyDecision] = []
         for ledger in self._state.ledgers_of(chain_id):
-            changes = self._state.health.classify(ledger, header.number)
-            self._renew_tries(changes)
-            decisions += changes
+            decisions += classify(self._state, ledger, header, self._stepping)
         return decisions + Head(self._state, chain_id, header).decide(self._strategies)
-
-    def _renew_tries(self, changes: Iterable[HealthChanged]) -> None:
-        """Give accounts that were healthy and are liquidatable now a new budget of tries."""
-        for change in changes:
-            if (change.previous, change.margin.health.status) == (Status.HEALTHY.value, Status.LIQUIDATABLE):
-                self._state.intents.tries.renew((change.margin.venue, change.margin.account))
 
     # The signer and its transactions.
 
@@ -361,15 +366,6 @@ class Engine:
     def _preflight_seen(self, fact: PreflightSeen) -> tuple[AnyDecision, ...]:
         self._state.intents.preflight(fact)
         return ()
-
-    def _attempt_prepared(self, fact: AttemptPrepared) -> Iterable[AnyDecision]:
-        return self._state.intents.prepare(fact)
-
-    def _attempt_sent(self, fact: AttemptSent) -> Iterable[AnyDecision]:
-        return self._state.intents.answer(fact)
-
-    def _intent_dropped(self, fact: IntentDropped) -> Iterable[AnyDecision]:
-        return self._state.intents.drop(fact)
 
     def _receipt_seen(self, fact: ReceiptSeen) -> list[AnyDecision]:
         """Take a receipt if its block is ours; one of a block that we do not hold (yet) is seen again later."""

@@ -9,13 +9,15 @@ from keeper.core.decisions import Proposal
 from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, SignerRead
 from keeper.core.ids import Address
+from keeper.core.own_money import HedgePlan, ProtectionProposal
 from keeper.core.runconfig import ChainSpec, Holding, Limits, SignerSpec
 from keeper.core.units import UINT256_MAX, BaseAmount, Rounding, TokenAmount, mul_div
 from keeper.core.venue import AccountMargin, Ledger, StrategyView, VenueView
 from keeper.engine.book import IntentBook
 from keeper.engine.gas import cost_base, gas_price_wei
 
-Decide = Callable[[StrategyView, Sequence[AccountMargin], Any], Iterable[Proposal]]
+AnyProposal = Proposal | ProtectionProposal | HedgePlan
+Decide = Callable[[StrategyView, Sequence[AccountMargin], Any], Iterable[AnyProposal]]
 """A strategy, given the parameters of its own kind.
 
 It is consumed one proposal at a time, so that what it sees includes what was just admitted.
@@ -93,6 +95,11 @@ class HeadView:
         if value is None or value <= spend_base_max:
             return free
         return TokenAmount(mul_div(free, spend_base_max, int(value) + 1, Rounding.FLOOR))
+
+    def balance(self, token: Address) -> TokenAmount | None:
+        """Return what the wallet held of a token when it was read last."""
+        holdings = () if self._wallet is None else self._wallet.holdings
+        return next((holding.balance for holding in holdings if holding.token == token), None)
 
     def gas_cost_base(self, gas: int) -> BaseAmount | None:
         """Return the cost of that much gas at the head's price; ``None`` when it cannot be valued."""

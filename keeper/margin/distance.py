@@ -59,6 +59,7 @@ GOLDEN = (5**0.5 - 1) / 2
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 _NOBODY: Places = np.zeros(0, np.int64)
+_EMPTY: Floats = np.zeros(0)
 _TAKEN_IN, _LAID_OVER, _FRESH = range(3)
 """Where an account's form is: in its block, in the overlay of those that wait, or not compiled yet."""
 
@@ -161,6 +162,21 @@ class DistanceIndex:
         distances = rows.distances(prices)
         nearest = np.argsort(distances, kind="stable")[:count]
         return [(int(self._ids[rows.ids[place]]), float(distances[place])) for place in nearest]
+
+    def profile(self, prices: Floats) -> tuple[Floats, Floats]:
+        """Return the distance of every row, and what it owes, in no order. It looks at all of them: not for a tick.
+
+        Args:
+            prices: Of every factor, shape (factors,).
+        """
+        self._lay_over()
+        tables = [table.take(np.flatnonzero(self._states[table.ids] == _TAKEN_IN)) for table in self._levels[0]]
+        parts = [table.sides(prices) for table in (*tables, Table.of(self._overlay)) if table.total]
+        margins = np.concatenate([_EMPTY, *(margin for margin, _ in parts)])
+        secures = np.concatenate([_EMPTY, *(secured for _, secured in parts)])
+        owed = secures - margins
+        with np.errstate(divide="ignore"):
+            return np.log(secures) - np.log(owed), owed
 
     # A tick.
 

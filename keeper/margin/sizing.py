@@ -45,6 +45,7 @@ PEAK_BITS = 24
 """The peak of a profit is known to the largest cover shifted by this. It is flat there: what the rest would earn is
 that share squared."""
 MILLION_BASE = 10**6 * BaseAmount.ONE
+_IMPACT_DIVISOR = int(Bps.ONE * MILLION_BASE)
 
 
 class Slippage(NamedTuple):
@@ -55,9 +56,9 @@ class Slippage(NamedTuple):
 
     def cost_base(self, seized_base: BaseAmount) -> BaseAmount:
         """Return the cost of selling that value, each part rounded up; convex in the value."""
-        value = int(seized_base)
-        impact = mul_div(value * value, self.bps_per_million, Bps.ONE * MILLION_BASE, Rounding.CEIL)
-        return BaseAmount(mul_div(value, self.bps, Bps.ONE, Rounding.CEIL) + impact)
+        value = int(seized_base)  # a search for the most profitable cover comes here a hundred times
+        impact = -(-value * value * int(self.bps_per_million) // _IMPACT_DIVISOR)
+        return BaseAmount(impact - (-value * int(self.bps) // Bps.ONE))
 
 
 class TwoSlices(NamedTuple):

@@ -226,13 +226,19 @@ class PairSlices:
         return REFUSED if self._preview(cover).revert is not None else int(self._slice(cover).profit_base)
 
     def _profit_or_none(self, cover: int) -> int | None:
-        return None if self._preview(cover).revert is not None else int(self._slice(cover).profit_base)
+        preview = self._preview(cover)
+        return None if preview.revert is not None else self._earned(preview, self._slippage_base(preview))
 
     def _slice(self, cover: int) -> Slice:
         preview = self._preview(cover)
-        slippage_base = self._costs.slippage.cost_base(preview.seized_base)
-        earned_base = preview.seized_base - preview.repaid_base - self._costs.gas_base - slippage_base
-        return Slice(self._pair, preview, slippage_base, earned_base)
+        slippage_base = self._slippage_base(preview)
+        return Slice(self._pair, preview, slippage_base, BaseAmount(self._earned(preview, slippage_base)))
+
+    def _slippage_base(self, preview: Preview) -> BaseAmount:
+        return self._costs.slippage.cost_base(preview.seized_base)
+
+    def _earned(self, preview: Preview, slippage_base: BaseAmount) -> int:
+        return int(preview.seized_base) - int(preview.repaid_base) - int(self._costs.gas_base) - int(slippage_base)
 
     def _preview(self, cover: int) -> Preview:
         found = self._previews.get(cover)

@@ -5,42 +5,53 @@ the file named by ``KEEPER__..._FILE`` or a credential of the service manager. E
 reason: ``config/README.md``.
 """
 
-from keeper.settings.credentials import development_keys, forget_secrets
+from keeper.settings.credentials import Withheld, development_keys, forget_secrets, http_token, withheld
 from keeper.settings.loading import load_settings
 from keeper.settings.model import (
     ChainSettings,
     ContractSettings,
+    DeltaHedgeSettings,
     HttpSettings,
     JournalSettings,
     LimitSettings,
     LogSettings,
     PartialLiquidationSettings,
     PreLiquidationSettings,
+    SelfProtectSettings,
     Settings,
     SignerSettings,
     StrategySettings,
     SupervisionSettings,
     VenueSettings,
 )
+from keeper.settings.notify import NotifySettings
+from keeper.settings.risk import RiskSettings
 from keeper.settings.values import Listen, NodeUrl
 
 __all__ = [
     "ChainSettings",
     "ContractSettings",
+    "DeltaHedgeSettings",
     "HttpSettings",
     "JournalSettings",
     "LimitSettings",
     "Listen",
     "LogSettings",
     "NodeUrl",
+    "NotifySettings",
     "PartialLiquidationSettings",
     "PreLiquidationSettings",
+    "RiskSettings",
+    "SelfProtectSettings",
     "Settings",
     "SignerSettings",
     "StrategySettings",
     "SupervisionSettings",
     "VenueSettings",
+    "Withheld",
     "development_keys",
     "forget_secrets",
+    "http_token",
     "load_settings",
+    "withheld",
 ]

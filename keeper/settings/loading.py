@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -24,11 +25,14 @@ from pydantic_settings import EnvSettingsSource
 from keeper.core.errors import ConfigError
 from keeper.settings.credentials import SECRET_REMEDY, credential, raw_keys, secret_in
 from keeper.settings.keys import key_at, names_at, nearest
-from keeper.settings.model import ENV_PREFIX, SellingSettings, Settings, VenueSettings
+from keeper.settings.model import ENV_PREFIX, ActingSettings, SellingSettings, Settings, VenueSettings
+from keeper.settings.own import unfit_own
+from keeper.settings.risk import RiskSettings
 
 SHOWN_LENGTH_MAX = 60
 """Characters of a wrong value in a message."""
 MISSING = "is missing"
+UNKNOWN = "unknown key"
 PRE_LIQUIDATION = "pre_liquidation"
 """The key of a venue that is such a contract, and the strategy for it."""
 WANTED: Mapping[str, frozenset[str]] = {
@@ -37,6 +41,8 @@ WANTED: Mapping[str, frozenset[str]] = {
     "perp_v2": frozenset({"contracts"}),
 }
 """What a venue of each protocol needs beside its address; one that needs anything is folded from logs, prices read."""
+NAMED_SECTIONS = ("chains", "signers", "venues", "notify")
+"""Whose sections the operator names."""
 _FILE_SUFFIX = "_FILE"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -50,7 +56,13 @@ class _Problem(NamedTuple):
     remedy: str
 
 
-def load_settings(path: Path, environ: Mapping[str, str], *, dev: bool = False) -> Settings:
+Named = Mapping[tuple[str, ...], tuple[str, Any]]
+"""What stands above a file: path -> (what it was named by, value)."""
+
+
+def load_settings(
+    path: Path, environ: Mapping[str, str], *, dev: bool = False, changes: Named = MappingProxyType({})
+) -> Settings:
     """Read and validate the configuration once.
 
     Relative paths in it (keystores, kill switch) are taken from the file's directory.
@@ -59,18 +71,53 @@ def load_settings(path: Path, environ: Mapping[str, str], *, dev: bool = False) 
         path: The TOML file.
         environ: The environment; only names that start with ``KEEPER__`` are looked at, and ``CREDENTIALS_DIRECTORY``.
         dev: Let raw keys of signers stand in the environment: they are read by ``development_keys``.
+        changes: What to put in the place of keys of both, as :func:`keeper.settings.changes.asked` reads it.
 
     Raises:
         ConfigError: anything is wrong; the message is one line and never holds a secret.
     """
     variables = _variables(environ, raw_keys(environ), dev=dev)
-    checked = _validate(_merge(_read_toml(path), _from_variables(variables)))
+    written = with_changes(_merge(_read_toml(path), _from_variables(variables)), changes)
+    return _anchored(validated(written, str(path), {**variables, **changes}), path.parent, environ)
+
+
+def validated(data: Mapping[str, Any], origin: str, named: Named) -> Settings:
+    """Check what a configuration says.
+
+    Args:
+        data: As TOML has it.
+        origin: What it was read from, for messages.
+        named: What of it came from elsewhere.
+
+    Raises:
+        ConfigError: as :func:`load_settings`.
+    """
+    checked = _validate(dict(data))
     problems = checked if isinstance(checked, list) else [*_broken_references(checked)]
-    problems += _unknown_sections(variables)
+    problems += _unknown_sections(path for path in named if path[0] not in data)
     if isinstance(checked, list) or problems:
         problems.sort(key=lambda problem: problem.reason == MISSING)  # what is misspelt is missing too
-        raise _error(path, variables, problems)
-    return _anchored(checked, path.parent, environ)
+        raise _error(origin, named, problems)
+    return checked
+
+
+def with_changes(data: Mapping[str, Any], changes: Named) -> dict[str, Any]:
+    """Put values in the place of others, or beside them; sections with a name of the operator's must be there.
+
+    Raises:
+        ConfigError: there is no section of that name.
+    """
+    changed = dict(data)
+    for path, (name, value) in changes.items():
+        known = changed.get(path[0])
+        if path[0] in NAMED_SECTIONS and len(path) > 1 and isinstance(known, Mapping) and path[1] not in known:
+            choice = nearest(path[1], tuple(known), f"the {path[0]} are")
+            raise ConfigError(f"{name}: {_dotted(path)}", f"there is no section [{_dotted(path[:2])}]", choice)
+        above = value
+        for part in reversed(path):
+            above = {part: above}
+        changed = _merge(changed, above)
+    return changed
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -156,10 +203,10 @@ def _validate(data: dict[str, Any]) -> Settings | list[_Problem]:
         return [_problem(detail) for detail in error.errors(include_url=False)]
 
 
-def _unknown_sections(variables: Mapping[tuple[str, ...], object]) -> Iterator[_Problem]:
-    for path in variables:
+def _unknown_sections(paths: Iterable[tuple[str, ...]]) -> Iterator[_Problem]:
+    for path in paths:
         if path[0] not in Settings.model_fields:
-            yield _Problem(path, None, "unknown key", nearest(path[0], names_at(()), "the sections are"))
+            yield _Problem(path, None, UNKNOWN, nearest(path[0], names_at(()), "the sections are"))
 
 
 def _problem(detail: ErrorDetails) -> _Problem:
@@ -174,7 +221,7 @@ def _problem(detail: ErrorDetails) -> _Problem:
 
 
 def _unknown(path: tuple[str, ...]) -> _Problem:
-    return _Problem(path, None, "unknown key", nearest(path[-1], names_at(path[:-1]), "the keys here are"))
+    return _Problem(path, None, UNKNOWN, nearest(path[-1], names_at(path[:-1]), "the keys here are"))
 
 
 def _reason(detail: ErrorDetails) -> str:
@@ -221,17 +268,21 @@ def _broken_references(settings: Settings) -> Iterator[_Problem]:
     for name, venue in settings.venues.items():
         yield from _reference(("venues", name, "chain"), venue.chain, "chains", settings.chains)
         yield from _unfitting(("venues", name), venue)
+        if venue.risk is not None:
+            yield from _unfit_risk(("venues", name, "risk"), venue.risk)
     yield from _mixed_bootstraps(settings)
     for name, strategy in settings.strategies.chosen.items():
         yield from _unfit_strategy(("strategies", name), strategy, settings)
+    for unfit in unfit_own(settings):
+        yield _Problem(*unfit)
 
 
-def _unfit_strategy(path: tuple[str, ...], strategy: SellingSettings, settings: Settings) -> Iterator[_Problem]:
-    early = path[-1] == PRE_LIQUIDATION
+def _unfit_strategy(path: tuple[str, ...], strategy: ActingSettings, settings: Settings) -> Iterator[_Problem]:
+    early, selling = path[-1] == PRE_LIQUIDATION, isinstance(strategy, SellingSettings)
     for name in strategy.venues:
         yield from _reference((*path, "venues"), name, "venues", settings.venues)
         venue = settings.venues.get(name)
-        if venue is not None and early is (venue.pre_liquidation is None):
+        if selling and venue is not None and early is (venue.pre_liquidation is None):
             reason = f"venues.{name} names {'no' if early else 'a'} {PRE_LIQUIDATION} contract"
             remedy = f"name it in venues.{name}" if early else f"put it into strategies.{PRE_LIQUIDATION}.venues"
             yield _Problem((*path, "venues"), _shown(name), reason, remedy)
@@ -271,6 +322,19 @@ def _unfitting(path: tuple[str, ...], venue: VenueSettings) -> Iterator[_Problem
             yield _Problem((*path, key), _shown(chosen), reason, f"write {key} = {_shown(only)}, or leave it out")
 
 
+def _unfit_risk(path: tuple[str, ...], risk: RiskSettings) -> Iterator[_Problem]:
+    """Yield what a model of volatility lacks, and a GARCH forecast that would never come down again."""
+    for keys in (risk.garch, risk.regimes):
+        given = [key for key, value in keys.items() if value is not None]
+        for key, value in keys.items():
+            if given and value is None:
+                yield _Problem((*path, key), None, f"{MISSING}; {given[0]} needs it", _how_to_write((*path, key)))
+    alpha, beta = risk.garch_alpha, risk.garch_beta
+    if alpha is not None and beta is not None and alpha + beta >= 1:
+        reason = f"adds up with garch_alpha to {alpha + beta}"
+        yield _Problem((*path, "garch_beta"), str(beta), reason, "give two that add up to less than 1")
+
+
 def _mixed_bootstraps(settings: Settings) -> Iterator[_Problem]:
     firsts: dict[str, str] = {}
     for name, venue in settings.venues.items():
@@ -288,25 +352,41 @@ def _reference(path: tuple[str, ...], name: str, section: str, known: Mapping[st
         yield _Problem(path, _shown(name), f"there is no section [{section}.{name}]", choice)
 
 
-def _error(path: Path, variables: Mapping[tuple[str, ...], tuple[str, str]], problems: list[_Problem]) -> ConfigError:
+def _error(origin: str, named: Named, problems: list[_Problem]) -> ConfigError:
     first = problems[0]
-    origin = next((name for at, (name, _) in variables.items() if at == first.path[: len(at)]), str(path))
+    above = first.path if first.reason == UNKNOWN else None  # a key below one that nobody knows
+    where = next(
+        (name for at, (name, _) in named.items() if at == first.path[: len(at)] or above == at[: len(first.path)]),
+        origin,
+    )
     value = "" if first.shown is None else f" = {first.shown}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return ConfigError(f"{origin}: {_dotted(first.path)}{value}", first.reason, first.remedy + more)
+    return ConfigError(f"{where}: {_dotted(first.path)}{value}", first.reason, first.remedy + more)
 
 
 def _anchored(settings: Settings, directory: Path, environ: Mapping[str, str]) -> Settings:
-    """Take relative paths from the file's directory, and missing passwords from the service manager."""
+    """Take relative paths from the file's directory, and missing secrets from the service manager."""
     signers = {
         name: signer.model_copy(
             update={
                 "keystore": directory / signer.keystore,
-                "password": credential(environ, name) if signer.password is None else signer.password,
+                "password": credential(environ, f"{name}.password") if signer.password is None else signer.password,
             }
         )
         for name, signer in settings.signers.items()
     }
+    token = credential(environ, "http.token") if settings.http.token is None else settings.http.token
+    http = settings.http.model_copy(update={"token": token})
+    notify = {
+        name: section.model_copy(
+            update={
+                key: credential(environ, f"notify.{name}.{key}")
+                for key in ("url", "routing_key")
+                if getattr(section, key) is None
+            }
+        )
+        for name, section in settings.notify.items()
+    }
     switch = settings.limits.kill_switch_file
     limits = settings.limits.model_copy(update={"kill_switch_file": switch and directory / switch})
-    return settings.model_copy(update={"signers": signers, "limits": limits})
+    return settings.model_copy(update={"signers": signers, "limits": limits, "http": http, "notify": notify})

@@ -11,34 +11,28 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keeper.core.ids import Address, Hash32, to_hex
+from keeper.core.protection import ProtectionAction
 from keeper.core.units import UINT256_MAX
 from keeper.settings import values
+from keeper.settings.notify import NotifySettings
+from keeper.settings.risk import RiskSettings
+from keeper.settings.section import Count, Section
+from keeper.settings.section import key as _key
 from keeper.settings.values import Listen, NodeUrl
 
 ENV_PREFIX = "KEEPER__"
 JSON_INTEGER_END = 2**53
 
+Ratio = Annotated[Decimal, PlainValidator(values.exact(18, above=1))]
 AddressValue = Annotated[Address, PlainValidator(values.address)]
-Count = Annotated[int, PlainValidator(values.whole(1))]
 CountOrZero = Annotated[int, PlainValidator(values.whole(0))]
 Name = Annotated[str, BeforeValidator(values.name)]
 Usd = Annotated[Decimal, PlainValidator(values.exact(8))]
 Span = Annotated[float, PlainValidator(values.seconds)]
-
-
-def _key(description: str, unit: str, example: str, default: Any = ...) -> Any:  # noqa: ANN401 - pydantic's own signature
-    """Describe a key: what it is, its unit, and an example as TOML writes it."""
-    return Field(default, description=description, json_schema_extra={"unit": unit, "example": example})
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, and a key it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class JournalSettings(Section):
@@ -51,10 +45,13 @@ class JournalSettings(Section):
 
 
 class HttpSettings(Section):
-    """The HTTP server: metrics, health, status."""
+    """The HTTP server: the page, metrics, health, status."""
 
     listen: Annotated[Listen, PlainValidator(values.listen)] = _key(
         "where metrics and health are served", "host:port", '"127.0.0.1:9464"', Listen("127.0.0.1", 9464)
+    )
+    token: Annotated[SecretStr | None, PlainValidator(values.token)] = _key(
+        "who has it may read from elsewhere and set the kill switch", "secret", "(from a file)", None
     )
 
 
@@ -181,10 +178,11 @@ class VenueSettings(Section):
         None,
     )
     contracts: ContractSettings | None = Field(default=None, description="the contracts of an exchange (Perp)")
+    risk: RiskSettings | None = Field(default=None, description="the second opinion; none without this section")
 
 
-class SellingSettings(Section):
-    """What every strategy of slices is told: where it acts, who signs, and what selling costs."""
+class ActingSettings(Section):
+    """What every strategy is told: where it acts and who signs."""
 
     venues: Annotated[tuple[str, ...], PlainValidator(values.names)] = _key(
         "the venues it acts on", "list of names", '["aave"]'
@@ -193,6 +191,16 @@ class SellingSettings(Section):
     signers: Annotated[tuple[str, ...], PlainValidator(values.names)] = _key(
         "the same, several: first choice first", "list of names", '["main", "second"]', ()
     )
+
+    @property
+    def all_signers(self) -> tuple[str, ...]:
+        """Return who signs, first choice first."""
+        return self.signers if self.signer is None else (self.signer,)
+
+
+class SellingSettings(ActingSettings):
+    """What every strategy of slices is told beside that: what selling costs."""
+
     slippage_bps: Annotated[dict[str, int], PlainValidator(values.slippages)] = _key(
         "what selling each seized token costs, by its address",
         "bps",
@@ -209,11 +217,6 @@ class SellingSettings(Section):
         {},
     )
 
-    @property
-    def all_signers(self) -> tuple[str, ...]:
-        """Return who signs, first choice first."""
-        return self.signers if self.signer is None else (self.signer,)
-
 
 class PartialLiquidationSettings(SellingSettings):
     """Parameters of ``strategies/partial_liquidation.py``."""
@@ -221,9 +224,7 @@ class PartialLiquidationSettings(SellingSettings):
     objective: Literal["target-health", "max-profit"] = _key(
         "what a slice is sized for", "name", '"target-health"', "target-health"
     )
-    target_health: Annotated[Decimal, PlainValidator(values.exact(18, above=1))] = _key(
-        "the health a slice restores", "ratio", "1.05", Decimal("1.05")
-    )
+    target_health: Ratio = _key("the health a slice restores", "ratio", "1.05", Decimal("1.05"))
     dust_usd: Usd = _key("a slice never leaves less debt than this", "USD", "50", Decimal(50))
     exit_slippage_bps: Annotated[int, PlainValidator(values.whole(0, 10_000))] = _key(
         "how far off the mark price a position is left at worst (Perp)", "bps", "200", 200
@@ -233,11 +234,46 @@ class PartialLiquidationSettings(SellingSettings):
 class PreLiquidationSettings(SellingSettings):
     """Parameters of ``strategies/pre_liquidation.py``."""
 
-    target_health: Annotated[Decimal, PlainValidator(values.exact(18, above=1))] = _key(
-        "the health a slice restores, by the contract's line", "ratio", "1.02", Decimal("1.02")
-    )
+    target_health: Ratio = _key("the health a slice restores, by the contract's line", "ratio", "1.02", Decimal("1.02"))
     headroom_bps: Annotated[int, PlainValidator(values.whole(0, 9_999))] = _key(
         "how much of what the close factor lets is left alone", "bps", "500", 500
+    )
+
+
+class SelfProtectSettings(ActingSettings):
+    """Parameters of ``strategies/self_protect.py``."""
+
+    accounts: Annotated[tuple[Address, ...], PlainValidator(values.addresses)] = _key(
+        "the accounts that are protected; none: the signers' own",
+        "list of addresses",
+        '["0x1111111111111111111111111111111111111111"]',
+        (),
+    )
+    floor_health: Ratio = _key("below this health something is done", "ratio", "1.15", Decimal("1.15"))
+    target_health: Ratio = _key("the health that is then restored", "ratio", "1.3", Decimal("1.3"))
+    actions: Annotated[tuple[ProtectionAction, ...], PlainValidator(values.chosen("repay", "top-up", "reduce"))] = _key(
+        "what may be done, first choice first", "list of names", '["repay", "top-up"]', ("repay", "top-up")
+    )
+
+
+class DeltaHedgeSettings(ActingSettings):
+    """Parameters of ``strategies/delta_hedge.py``."""
+
+    hedge_venue: str = _key("the exchange where it would be hedged (Perp)", "name", '"perp"')
+    exposures: Annotated[tuple[tuple[Address, Address], ...], PlainValidator(values.address_pairs)] = _key(
+        "tokens, and the base token of the market that hedges each",
+        "table of addresses",
+        '{ 0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2 = "0x8c835dfaa34e2ae61775e80ee29e2c724c6ae2bb" }',
+    )
+    accounts: Annotated[tuple[Address, ...], PlainValidator(values.addresses)] = _key(
+        "whose positions count beside the wallet; none: the signer's own",
+        "list of addresses",
+        '["0x1111111111111111111111111111111111111111"]',
+        (),
+    )
+    band_usd: Usd = _key("a net delta up to this is left alone", "USD", "1_000", Decimal(1_000))
+    slippage_bps: Annotated[int, PlainValidator(values.whole(0, 10_000))] = _key(
+        "how far off the mark price a hedge may trade", "bps", "50", 50
     )
 
 
@@ -246,12 +282,14 @@ class StrategySettings(Section):
 
     partial_liquidation: PartialLiquidationSettings | None = Field(default=None, description="liquidate in slices")
     pre_liquidation: PreLiquidationSettings | None = Field(default=None, description="close in slices before that")
+    self_protect: SelfProtectSettings | None = Field(default=None, description="keep own accounts from the line")
+    delta_hedge: DeltaHedgeSettings | None = Field(default=None, description="propose hedges of what is held")
 
     @property
-    def chosen(self) -> dict[str, SellingSettings]:
+    def chosen(self) -> dict[str, ActingSettings]:
         """Return the strategies that run, by name."""
-        both = {"partial_liquidation": self.partial_liquidation, "pre_liquidation": self.pre_liquidation}
-        return {name: strategy for name, strategy in both.items() if strategy is not None}
+        named: dict[str, ActingSettings | None] = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: strategy for name, strategy in named.items() if strategy is not None}
 
 
 class LimitSettings(Section):
@@ -311,6 +349,7 @@ class Settings(BaseSettings):
     strategies: StrategySettings = StrategySettings()
     limits: LimitSettings = LimitSettings()
     supervision: SupervisionSettings = SupervisionSettings()
+    notify: dict[Name, NotifySettings] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -326,9 +365,11 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     def without_secrets(self) -> Settings:
-        """Return the configuration without passwords: once the keystores are open nobody needs them."""
+        """Return the configuration without passwords, token and webhooks: once taken up nobody needs them here."""
         signers = {name: signer.model_copy(update={"password": None}) for name, signer in self.signers.items()}
-        return self.model_copy(update={"signers": signers})
+        notify = {name: section.without_secrets() for name, section in self.notify.items()}
+        http = self.http.model_copy(update={"token": None})
+        return self.model_copy(update={"signers": signers, "http": http, "notify": notify})
 
     def redacted(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values, without secrets and without what a URL may carry.

@@ -22,6 +22,7 @@ from keeper.core.ids import Address, Hash32, parse_address, parse_hash, to_hex
 from keeper.core.urls import without_credentials
 
 PORT_MAX = 65535
+TOKEN_LENGTH_MIN = 16
 _NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 
 
@@ -31,6 +32,11 @@ class Listen:
 
     host: str
     port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this host alone can reach it."""
+        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -74,6 +80,14 @@ def secret(value: object) -> SecretStr:
     return SecretStr(text(value))
 
 
+def webhook(value: object) -> SecretStr:
+    """Accept a URL to post to; it may let whoever has it write there, so it is a secret."""
+    parts = _split(value)
+    if parts is None or not parts.hostname or parts.scheme not in ("http", "https"):
+        raise ValueError("must be a URL that starts with https:// or http://")
+    return SecretStr(str(value))
+
+
 def path(value: object) -> Path:
     """Accept a path; it is not looked at."""
     return Path(text(value))
@@ -110,12 +124,21 @@ def whole(least: int, most: int = 2**63 - 1) -> Callable[[object], int]:
     return read
 
 
-def exact(places: int, *, above: int | None = None, signed: bool = False) -> Callable[[object], Decimal]:
+def exact(
+    places: int,
+    *,
+    above: int | None = None,
+    least: int | None = None,
+    most: Decimal | int | None = None,
+    signed: bool = False,
+) -> Callable[[object], Decimal]:
     """Make a reader of exact decimals with at most ``places`` digits after the point.
 
     Args:
         places: What the integer unit behind it can hold (USD in 1e-8: 8).
         above: The value must be greater than this, where given.
+        least: The value must not be less than this, where given.
+        most: The value must not be greater than this, where given.
         signed: Whether the value may be negative.
     """
 
@@ -125,6 +148,10 @@ def exact(places: int, *, above: int | None = None, signed: bool = False) -> Cal
             raise ValueError("must not be negative")
         if above is not None and number <= above:
             raise ValueError(f"must be greater than {above}")
+        if least is not None and number < least:
+            raise ValueError(f"must be at least {least}")
+        if most is not None and number > most:
+            raise ValueError(f"must be at most {most}")
         too_small = number != 0 and number.adjusted() < -places  # its ratio may be too long to work out
         if too_small or 10**places % number.as_integer_ratio()[1]:
             raise ValueError(f"has more than {places} digits after the point")
@@ -204,23 +231,24 @@ def journal_url(value: object) -> str:
 
 
 def listen(value: object) -> Listen:
-    """Accept ``host:port`` on a loopback address."""
+    """Accept ``host:port`` of an IP address or ``localhost``."""
     host, _, port = text(value).rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > PORT_MAX:
         raise ValueError(f"must be host:port with a port from 0 to {PORT_MAX}")
     host = host.removeprefix("[").removesuffix("]")
-    if not _is_loopback(host):
-        raise ValueError(
-            "must be a loopback address: this version asks no one for a token, so it serves this host only"
-        )
+    try:
+        _ = host == "localhost" or ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError("must be an IP address or localhost, and a port") from None
     return Listen(host, int(port))
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def token(value: object) -> SecretStr:
+    """Accept a secret that an HTTP header can carry and nobody guesses."""
+    found = text(value)
+    if len(found) < TOKEN_LENGTH_MIN or re.fullmatch(r"[!-~]+", found) is None:
+        raise ValueError(f"must be {TOKEN_LENGTH_MIN} or more visible ASCII characters")
+    return SecretStr(found)
 
 
 def names(value: object) -> tuple[str, ...]:
@@ -233,6 +261,39 @@ def names(value: object) -> tuple[str, ...]:
     return found
 
 
+def addresses(value: object) -> tuple[Address, ...]:
+    """Accept a list of addresses, none twice; it may be empty."""
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be a list of addresses")  # noqa: TRY004 - as above
+    found = tuple(address(item) for item in value)
+    if len(set(found)) != len(found):
+        raise ValueError("names the same thing twice")
+    return found
+
+
+def address_pairs(value: object) -> tuple[tuple[Address, Address], ...]:
+    """Accept a table of at least one address to an address, none twice; the pairs keep the table's order."""
+    if not isinstance(value, dict) or not value:
+        raise ValueError("must be a table of one address or more to an address")
+    found = tuple((address(key.lower()), address(item)) for key, item in value.items())
+    if len({key for key, _ in found}) != len(found):
+        raise ValueError("names the same thing twice")
+    return found
+
+
+def chosen(*choices: str) -> Callable[[object], tuple[str, ...]]:
+    """Make a reader of lists of one or more of these names, none twice."""
+
+    def read(value: object) -> tuple[str, ...]:
+        found = names(value)
+        wrong = [each for each in found if each not in choices]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is none of {', '.join(map(repr, choices))}")
+        return found
+
+    return read
+
+
 def slippages(value: object) -> dict[str, int]:
     """Accept a table of token address to basis points; addresses come out in lower case.
 
@@ -242,3 +303,11 @@ def slippages(value: object) -> dict[str, int]:
         raise ValueError("must be a table of token address to basis points")  # noqa: TRY004 - as above
     bps = whole(0, 10_000)
     return {to_hex(parse_address(token.lower())): bps(figure) for token, figure in value.items()}
+
+
+def percents(value: object) -> dict[str, Decimal]:
+    """Accept a table of token address to percent; addresses come out in lower case."""
+    if not isinstance(value, dict):
+        raise ValueError("must be a table of token address to percent")  # noqa: TRY004 - as above
+    percent = exact(4, above=0, most=2000)
+    return {to_hex(parse_address(token.lower())): percent(figure) for token, figure in value.items()}

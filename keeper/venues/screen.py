@@ -7,6 +7,7 @@ between), who is missing may not, and the exact figures of the suspects decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -27,26 +28,35 @@ GROWTH_MAX = 2
 """How many times as many accounts as it was built with it may be told of."""
 
 
+class Line(Enum):
+    """What accounts are screened for. Each line has an index of its own, over the same forms at prices of its own."""
+
+    VENUE = "the venue's own line, at the prices now"
+    STRESS = "the same line, at prices that have moved"
+
+
 class Screen(Generic[Factor]):
-    """The index of a venue, empty until it is built.
+    """The indexes of a venue, empty until they are built; the one of a line exists once that line was asked for.
 
     ``price_of`` returns a factor's price now, positive, or ``None`` when there is none to screen by.
     """
 
     def __init__(self) -> None:
-        self._index: DistanceIndex | None = None
+        self._lines: set[Line] = {Line.VENUE}
+        self._indexes: dict[Line, DistanceIndex] = {}
         self._accounts: list[Address] = []
         self._built = 0
         self._ids: dict[bytes, int] = {}
         self._factors: dict[Factor, int] = {}
-        self._prices: Floats = np.ones(1)
+        self._prices: dict[Line, Floats] = {}
 
-    def takes(self, changed: int) -> bool:
-        """Tell whether it can be told of so many changes; else it must be built anew.
+    def takes(self, changed: int, line: Line) -> bool:
+        """Tell whether it can be told of so many changes, and has such a line; else it must be built anew.
 
         Newcomers lie together in the index, so one that has doubled since it was built is no longer in order.
         """
-        ordered = self._index is not None and len(self._accounts) <= max(ANEW_MIN, GROWTH_MAX * self._built)
+        self._lines.add(line)
+        ordered = line in self._indexes and len(self._accounts) <= max(ANEW_MIN, GROWTH_MAX * self._built)
         return ordered and changed <= max(ANEW_MIN, len(self._accounts) // ANEW_SHARE)
 
     def build(
@@ -61,8 +71,9 @@ class Screen(Generic[Factor]):
         self._built = len(accounts)
         self._ids = {account: place for place, account in enumerate(accounts)}
         self._factors = {factor: number for number, factor in enumerate(factors, CASH + 1)}
-        self._prices = self._priced(np.full(1 + len(self._factors), PLACEHOLDER), price_of)
-        self._index = DistanceIndex(rows, self._prices)
+        prices = self._priced(np.full(1 + len(self._factors), PLACEHOLDER), price_of)
+        self._prices = dict.fromkeys(self._lines, prices)
+        self._indexes = {line: DistanceIndex(rows, prices) for line in self._lines}
 
     def number(self, factor: Factor) -> int:
         """Return the number of a factor, a new one when it has none."""
@@ -70,25 +81,36 @@ class Screen(Generic[Factor]):
 
     def update(self, forms: Mapping[Address, Form | None], price_of: Callable[[Factor], float | None]) -> None:
         """Give accounts other forms, whose factors are numbers by :meth:`number`."""
-        if self._index is None:
-            return
-        fresh = 1 + len(self._factors) - len(self._prices)
-        if fresh:
-            self._prices = self._priced(np.append(self._prices, np.full(fresh, PLACEHOLDER)), price_of)
-            self._index.add_factors(self._prices[-fresh:])
+        for line, index in self._indexes.items():
+            fresh = 1 + len(self._factors) - len(self._prices[line])
+            if fresh:
+                known = np.append(self._prices[line], np.full(fresh, PLACEHOLDER))
+                self._prices[line] = np.append(known[:-fresh], self._priced(known, price_of)[-fresh:])
+                index.add_factors(self._prices[line][-fresh:])
         for account, form in forms.items():
             if form is not None and account not in self._ids:
                 self._ids[account] = len(self._accounts)
                 self._accounts.append(account)
             if account in self._ids:
-                self._index.update(self._ids[account], form)
+                for index in self._indexes.values():
+                    index.update(self._ids[account], form)
 
-    def found(self, price_of: Callable[[Factor], float | None]) -> list[Address]:
-        """Return the accounts that may be at risk now, in no order."""
-        if self._index is None:
+    def found(self, line: Line, price_of: Callable[[Factor], float | None]) -> list[Address]:
+        """Return the accounts that may be past a line now, in no order; ``price_of`` gives that line's prices."""
+        if line not in self._indexes:
             return []
-        self._prices = self._priced(self._prices, price_of)
-        return [self._accounts[place] for place in self._index.tick(self._prices).tolist()]
+        self._prices[line] = self._priced(self._prices[line], price_of)
+        return [self._accounts[place] for place in self._indexes[line].tick(self._prices[line]).tolist()]
+
+    def owed_within(self, bounds: Sequence[float], price_of: Callable[[Factor], float | None]) -> list[float]:
+        """Return what the accounts owe that are no further from the venue's line than each bound; 0 before it is built.
+
+        It looks at all of them.
+        """
+        if Line.VENUE not in self._indexes:
+            return [0.0] * len(bounds)
+        distances, owed = self._indexes[Line.VENUE].profile(self._priced(self._prices[Line.VENUE], price_of))
+        return [float(owed[distances <= bound].sum()) for bound in bounds]
 
     def _priced(self, known: Floats, price_of: Callable[[Factor], float | None]) -> Floats:
         """Return the prices now; a factor that has none keeps the one it had."""

@@ -47,6 +47,7 @@ class Unlimited:
         self.profit_base_min = view.profit_base_min
         self.spend_base_max = view.spend_base_max
         self.signer = view.signer
+        self.balance = view.balance
         self.margin_reserved_base = view.margin_reserved_base
 
     def inventory(self, _: Address) -> TokenAmount:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Literal
 
+import msgspec
 import pytest
 
-from keeper.core.decisions import AnyDecision, HealthChanged
+from keeper.core.decisions import AnyDecision, HealthChanged, RiskHealthChanged
 from keeper.core.facts import AnyFact, BlockApplied, BlockHeader, BlockReverted, ClockTicked, RawLog, RunStarted
 from keeper.core.ids import Address, Hash32, content_id
-from keeper.core.runconfig import VenueSpec
+from keeper.core.risk import MoveOf, RiskStatus
+from keeper.core.runconfig import GarchSpec, RegimeSpec, RiskSpec, VenueSpec
 from keeper.core.venue import Ledger
 from keeper.engine.state import OpenLedger
 from keeper.engine.step import Engine
@@ -40,10 +43,37 @@ BLOCKS = 150
 SILENCE_MS = 61_000
 
 
+RISK = RiskSpec(
+    venue="aave",
+    model="volatility",
+    horizon_seconds=3_600,
+    quantile=2.5,
+    safety_factor=1.0,
+    warning_factor=1.5,
+    move=0.05,
+    move_min=0.001,
+    move_max=0.3,
+    vol_annual=0.8,
+    vols_annual={"0x" + USDC.hex(): 0.01},
+    decay=0.9,
+    sample_seconds=12,
+    samples_min=3,
+    half_life_seconds=120,
+    heartbeat_seconds=3_600,
+    step_max=0.1,
+    confirmations=2,
+)
+"""Prices jump by more than is believed at once, and a move enlarged by the warning reaches whoever holds WETH."""
+
+
 class Everyone(AaveLedger):
     """A ledger that screens nobody out."""
 
     def suspects(self) -> tuple[Address, ...]:
+        """Return everybody."""
+        return self.accounts()
+
+    def near(self, move_of: MoveOf) -> tuple[Address, ...]:  # noqa: ARG002 - whatever moves
         """Return everybody."""
         return self.accounts()
 
@@ -117,30 +147,47 @@ class Story(Chain):
         return BlockReverted(1, self.number + 1, self.hashes.pop())
 
 
-def begun(opened: OpenLedger) -> Engine:
+FORESEEN = msgspec.structs.replace(
+    RISK,
+    garch=GarchSpec(alpha=0.1, beta=0.85),
+    regimes=RegimeSpec(stress_vol_factor=3.0, calm_samples=100, stress_samples=10, move_factor_max=1.5),
+)
+"""The same with all that may raise a move; every sample steps both models."""
+
+
+def begun(opened: OpenLedger, model: Literal["static", "volatility", "portfolio"], risk: RiskSpec) -> Engine:
     """Return an engine whose run has begun."""
     engine = Engine(opened, STRATEGIES)
-    engine.step(RunStarted(content_id("run"), "1", CONFIG, "{}", 0), 1)
+    config = msgspec.structs.replace(CONFIG, risk=(msgspec.structs.replace(risk, model=model),))
+    engine.step(RunStarted(content_id("run"), "1", config, "{}", 0), 1)
     return engine
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_no_decision_hangs_on_the_screen(seed: int) -> None:
+@pytest.mark.parametrize(
+    "risk", [pytest.param(RISK, id="plain"), pytest.param(FORESEEN, id="foreseen", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize(("seed", "model"), [(0, "static"), (1, "volatility"), (2, "portfolio")])
+def test_no_decision_hangs_on_the_screen(
+    seed: int, model: Literal["static", "volatility", "portfolio"], risk: RiskSpec
+) -> None:
     """Screened, restored from a snapshot at any time, or looking at everybody: every fact has the same decisions."""
-    screened, restored, everyone = begun(open_ledger), begun(open_ledger), begun(open_everyone)
+    screened, restored, everyone = (begun(opened, model, risk) for opened in (open_ledger, open_ledger, open_everyone))
     story, ledger = Story(seed), screened.ledgers["aave"]
     made: list[AnyDecision] = []
-    spared = 0
+    spared = far = 0
     for sequence, fact in enumerate(story.facts(ledger), 2):
         decisions = screened.step(fact, sequence)
         assert everyone.step(fact, sequence) == decisions, f"seed {seed}, fact {sequence}"
         assert restored.step(fact, sequence) == decisions, f"seed {seed}, fact {sequence}"
         made += decisions
         spared += len(ledger.accounts()) - len(ledger.suspects())
+        far += len(ledger.accounts()) - len(ledger.near(lambda _: 0.01))
         if story.chance.random() < 0.1:
             snapshot, restored = screened.snapshot(), Engine(open_ledger, STRATEGIES)
             restored.load(snapshot)
     statuses = {each.margin.health.status.value for each in made if isinstance(each, HealthChanged)}
     assert statuses == {"healthy", "liquidatable", "unknown"}
     assert everyone.snapshot() == screened.snapshot() == restored.snapshot()
-    assert spared > BLOCKS
+    opinions = {each.opinion.status for each in made if isinstance(each, RiskHealthChanged)}
+    assert opinions == set(RiskStatus)
+    assert min(spared, far) > BLOCKS

@@ -6,16 +6,18 @@ debt]``, ``["price", token, price]`` or ``["liquidated", account, liquidator, de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32
-from keeper.core.margin import Bucket, MarginBreakdown, MarginKind
+from keeper.core.margin import ACCOUNT, Bucket, MarginBreakdown, MarginKind, MarginLine
+from keeper.core.protection import ProtectionView
+from keeper.core.risk import AssetPrice, MoveOf
 from keeper.core.runconfig import VenueSpec
 from keeper.core.takeover import TakeoverView
-from keeper.core.units import BaseAmount, Bps, Rounding, TokenAmount, Wad, mul_div
+from keeper.core.units import BaseAmount, BigInt, Bps, Rounding, TokenAmount, Wad, mul_div
 from keeper.core.venue import (
     AccountMargin,
     AuditFinding,
@@ -27,6 +29,7 @@ from keeper.core.venue import (
     Preview,
     Status,
     VenueTotals,
+    owed_within,
 )
 from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
 
@@ -59,6 +62,7 @@ class ToyLedger:
         self.topics: tuple[bytes, ...] = (TOPIC,)
         self.liquidation_gas = 100_000
         self.takeovers: TakeoverView | None = None
+        self.protections: ProtectionView | None = None
         self.name = spec.name
         self.pool = spec.root
         self.chain_id = spec.chain_id
@@ -163,10 +167,20 @@ class ToyLedger:
         health = self.margin(account).health
         if health.status is Status.UNKNOWN:
             return MarginBreakdown(self.margin_kind, (), health.reason)
-        _, weighted, debt = self._sums(self._of(account))
-        return MarginBreakdown(
-            self.margin_kind, (Bucket.of_totals("by threshold", "USD", BaseAmount.ONE, weighted, debt),)
-        )
+        lines = [line for token, position in self._of(account).items() for line in self._lines(token, position)]
+        bucket = Bucket(name=ACCOUNT, unit="USD", scale=BigInt(BaseAmount.ONE), lines=tuple(lines))
+        return MarginBreakdown(self.margin_kind, (bucket,))
+
+    def _lines(self, token: Address, position: Position) -> Iterator[MarginLine]:
+        price = self._prices[token]
+        held, owed = position.collateral * price, position.debt * price
+        equity = held * THRESHOLD_BPS[token] // Bps.ONE
+        if held:
+            amounts = {"value": BigInt(held), "equity": BigInt(equity), "exposure": BigInt(equity)}
+            yield MarginLine(item="collateral", asset=token, amount=BigInt(position.collateral), **amounts)
+        if owed:
+            amounts = {"value": BigInt(-owed), "requirement": BigInt(owed), "exposure": BigInt(-owed)}
+            yield MarginLine(item="debt", asset=token, amount=BigInt(-position.debt), **amounts)
 
     def owes(self, account: Address) -> bool:
         """Whether the account has debt."""
@@ -176,9 +190,22 @@ class ToyLedger:
         """Everyone."""
         return self.accounts()
 
+    def near(self, move_of: MoveOf) -> tuple[Address, ...]:  # noqa: ARG002 - nobody is screened here
+        """Everyone."""
+        return self.accounts()
+
+    def asset_prices(self) -> tuple[AssetPrice, ...]:
+        """The price of each of the four tokens."""
+        found = ((token, self._prices.get(token)) for token in TOKENS)
+        return tuple(AssetPrice(token, None if price is None else BigInt(price)) for token, price in found)
+
     def totals(self) -> VenueTotals:
         """Everyone's debts."""
         return VenueTotals.of(map(self.margin, self.accounts()))
+
+    def owed_within(self, bounds: Sequence[float]) -> tuple[BaseAmount, ...]:
+        """Return what is owed within each distance of the line."""
+        return owed_within(map(self.margin, self.accounts()), bounds)
 
     def margin(self, account: Address) -> AccountMargin:
         """Exact margin; unknown while a price is missing."""

@@ -18,7 +18,7 @@ from keeper.core.ids import to_hex
 from keeper.core.units import BigInt
 from keeper.engine.replay import replay
 from keeper.engine.step import ENGINE_VERSION
-from tests.engine.history import new_engine
+from tests.golden.story import golden_engine
 
 HERE = Path(__file__).parent
 LOG = HERE / "toy.jsonl"
@@ -57,7 +57,7 @@ def golden_outcome() -> Outcome:
 
 def outcome(records: Sequence[Record]) -> Outcome:
     """Replay records here; a decision that is not as recorded is an error."""
-    result = replay(records, new_engine())
+    result = replay(records, golden_engine())
     assert result.divergence is None, result.divergence
     digest = blake2b(b"".join(encoder().encode(record) for record in records), digest_size=32).digest()
     return Outcome(

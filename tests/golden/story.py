@@ -23,7 +23,11 @@ from keeper.core.facts import (
     SignerReleased,
 )
 from keeper.core.ids import Address, content_id
-from keeper.core.units import Wei
+from keeper.core.runconfig import DeltaHedgeSpec, SelfProtectSpec
+from keeper.core.units import BaseAmount, Bps, Wad, Wei
+from keeper.engine.step import Engine
+from strategies import STRATEGIES
+from tests.engine.guarded import Guarded
 from tests.engine.history import (
     ALICE,
     BOB,
@@ -31,28 +35,72 @@ from tests.engine.history import (
     CHAIN_SPEC,
     GWEI,
     START_UNIX,
+    STRATEGY_SPEC,
     TOKEN,
+    UNIT,
     History,
     admitted,
     config_with,
     logs_of,
     position,
 )
-from tests.engine.toy import ETH, POOL, ToyLedger
+from tests.engine.test_second_opinion import RISK
+from tests.engine.toy import ETH, NATIVE, POOL, USD, ToyLedger
 
+CAROL = Address(b"\xca" * 20)
+OWN = SelfProtectSpec(
+    name="self_protect",
+    venues=("toy",),
+    signer="main",
+    accounts=(CAROL,),
+    floor_health=Wad(105 * 10**16),
+    target_health=Wad(110 * 10**16),
+    actions=("repay", "top-up"),
+)
+HEDGE = DeltaHedgeSpec(
+    name="delta_hedge",
+    venues=("toy",),
+    signer="main",
+    accounts=(CAROL,),
+    hedge_venue="toy",
+    exposures=((ETH, NATIVE),),
+    band_base=BaseAmount(1_000 * UNIT),
+    slippage_bps=Bps(50),
+)
 SCANNED = msgspec.structs.replace(CHAIN_SPEC, scanned=True)
 
 
 def told() -> list[Record]:
     """Return the records of the whole story."""
     config = config_with(reverts_per_venue_max=2, breaker_window_blocks=10, breaker_pause_blocks=3)
-    history = History(msgspec.structs.replace(config, chains=(SCANNED,)))
+    history = History(msgspec.structs.replace(config, chains=(SCANNED,), risk=(RISK,)), golden_engine())
     _rescue(history)
     _restart(history)
     _doubt(history)
     _crowd(history)
+    _care(history)
     history.step(RunStopped(content_id("run"), "drained"))
     return history.records
+
+
+def golden_engine() -> Engine:
+    """Return an engine of a venue where own accounts can be helped, that has stepped nothing."""
+    return Engine(Guarded, STRATEGIES)
+
+
+def _care(history: History) -> None:
+    """CAROL's account is the operator's own: a halted signer cannot help it, then one does; holdings may be hedged."""
+    run = msgspec.structs.replace(history.config, strategies=(STRATEGY_SPEC, OWN, HEDGE))
+    history.step(SettingsReloaded(run, "{}", history.unix_ms))
+    history.block(("price", ETH, 1_950 * UNIT // TOKEN), *position(CAROL, eth=10, usd=15_000))
+    history.step(SignerReleased("main", CHAIN, 9))
+    history.read_signer(nonce=9)
+    decisions = [decision for _ in range(3) for decision in history.block()]
+    (intent,) = (each for each in admitted(decisions) if each.kind == "protection")
+    attempt = history.prepare(intent, 9)
+    history.send(attempt)
+    debt = 15_000 * TOKEN - int(intent.spend.amount)
+    history.block(("set", CAROL, USD, 0, debt), tx_hash=attempt.tx_hash)
 
 
 def _rescue(history: History) -> None:

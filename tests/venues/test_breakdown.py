@@ -94,6 +94,7 @@ def test_a_collateral_says_what_counts_of_it_and_why() -> None:
         value=BigInt(2_000 * 10**8),
         weight_wad=BigInt(85 * WAD // 100),
         equity=BigInt(1_700 * 10**8),
+        exposure=BigInt(1_700 * 10**8),
     )
     assert (bucket.surplus, breakdown.binding) == (200 * 10**8, bucket)
 

@@ -71,3 +71,43 @@ def test_who_is_far_from_the_line_is_none() -> None:
     put(state, address(2), 10**18, 5 * 10**23)
 
     assert Suspects(state).at(market) == (address(2),)
+
+
+@given(
+    price=st.integers(10**20, 10**50),
+    lltv=LLTVS,
+    totals=st.tuples(st.integers(0, 10**27), st.integers(0, 10**33)),
+    positions=st.lists(st.tuples(AMOUNTS, st.integers(-3, 3)), min_size=1, max_size=4),
+    move_ppm=st.integers(0, 950_000),
+)
+@settings(max_examples=200, deadline=None)
+def test_whoever_a_move_puts_past_the_line_is_near(
+    price: int, lltv: int, totals: tuple[int, int], positions: list[tuple[int, int]], move_ppm: int
+) -> None:
+    """What may be owed less what the move costs of it, rounded up, is not below the debt of anybody who is left out."""
+    market, state = market_of(price, lltv, *totals), State()
+    state.tables.begin_block(1)
+    told = Suspects(state)
+    told.near(market, 0.0)
+    for number, (collateral, step) in enumerate(positions, 1):
+        left = collateral * price // ORACLE_PRICE_SCALE * lltv // WAD * (10**6 - move_ppm) // 10**6
+        at_the_line = left * (totals[1] + VIRTUAL_SHARES) // (totals[0] + VIRTUAL_ASSETS) + step
+        put(state, address(number), collateral, min(max(at_the_line, 1), 2**255))
+
+    def is_past(account: Address) -> bool:
+        found = figures(market, position_of(state, account))
+        return isinstance(found, Unknown) or found.debt_max - -(-found.debt_max * move_ppm // 10**6) < found.debt
+
+    past = {each for each in map(Address, state.borrow_shares.rows) if is_past(each)}
+    assert past <= set(told.near(market, (move_ppm + 1) / 10**6))
+
+
+def test_a_move_reaches_who_is_far_from_the_line() -> None:
+    """An account at half of what it may owe is near when the price is reckoned to fall by more than half."""
+    market, state = market_of(10**36, WAD // 2, 10**20, 10**26), State()
+    state.tables.begin_block(1)
+    put(state, address(1), 10**18, 25 * 10**22)
+    suspects = Suspects(state)
+
+    assert (suspects.near(market, 0.49), suspects.near(market, 0.51)) == ((), (address(1),))
+    assert suspects.at(market) == ()

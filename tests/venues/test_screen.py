@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from keeper.core.ids import Address
 from keeper.margin.forms import compiled
-from keeper.venues.screen import ANEW_MIN, Screen, form_of
+from keeper.venues.screen import ANEW_MIN, Line, Screen, form_of
 
 ACCOUNTS = 1_000
 PRICES = {"collateral": 2.0, "debt": 1.0}
@@ -30,7 +30,7 @@ def test_a_venue_that_grows_one_by_one_is_put_in_order_again() -> None:
     screen: Screen[str] = Screen()
     builds = []
     for number in range(ACCOUNTS):
-        if screen.takes(1):
+        if screen.takes(1, Line.VENUE):
             secured, owed = _form(number)
             terms = ((screen.number("collateral"), secured), (screen.number("debt"), -owed))
             screen.update({_account(number): form_of(terms)}, _price)
@@ -44,4 +44,4 @@ def test_a_venue_that_grows_one_by_one_is_put_in_order_again() -> None:
     assert all(later >= 2 * earlier for earlier, later in pairwise(builds))
     assert len(builds) == 5
     expected = {_account(number) for number in range(0, ACCOUNTS, 3)}
-    assert set(screen.found(_price)) == expected
+    assert set(screen.found(Line.VENUE, _price)) == expected

@@ -58,12 +58,19 @@ def _lines(market: Market, position: Position, holding: Holding) -> Iterator[Mar
             value=BigInt(value),
             weight_wad=BigInt(threshold * WAD_PER_BPS),
             equity=BigInt(value * threshold // PERCENT),
+            exposure=BigInt(value * threshold // PERCENT),
         )
     owed = debt_of(market, holding)
     if owed:
         value = _owed_value(market, position, holding)
-        amount, worth = BigInt(-owed), BigInt(-value)
-        yield MarginLine(item="debt", asset=reserve.asset, amount=amount, value=worth, requirement=BigInt(value))
+        yield MarginLine(
+            item="debt",
+            asset=reserve.asset,
+            amount=BigInt(-owed),
+            value=BigInt(-value),
+            requirement=BigInt(value),
+            exposure=BigInt(-value),
+        )
 
 
 def _threshold(market: Market, position: Position, holding: Holding) -> int:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from keeper.core.ids import Address, to_hex
+from keeper.core.protection import ProtectionAction
 from keeper.core.venue import Call, Preview
 from keeper.venues.abi import address_word, revert_reason, selector_of, word
 
+VARIABLE_RATE = 2
+"""The interest-rate mode of all debt that is repaid for an own account."""
+REPAY = selector_of("repay(address,uint256,uint256,address)")
+REPAY_WITH_A_TOKENS = selector_of("repayWithATokens(address,uint256,uint256)")
+SUPPLY = selector_of("supply(address,uint256,address,uint16)")
 LIQUIDATION_CALL = selector_of("liquidationCall(address,address,address,uint256,bool)")
 
 ERROR_NAMES = {
@@ -22,16 +28,19 @@ CUSTOM_ERRORS = {
     selector_of(f"{name}()"): name
     for name in (
         "CollateralCannotBeLiquidated",
+        "HealthFactorLowerThanLiquidationThreshold",
         "HealthFactorNotBelowThreshold",
         "InvalidAmount",
         "InvalidBurnAmount",
         "LiquidationGraceSentinelCheckFailed",
         "MustNotLeaveDust",
         "PriceOracleSentinelCheckFailed",
+        "ReserveFrozen",
         "ReserveInactive",
         "ReservePaused",
         "SelfLiquidation",
         "SpecifiedCurrencyNotBorrowedByUser",
+        "SupplyCapExceeded",
     )
 }
 """Since v3.4."""
@@ -47,6 +56,16 @@ def liquidation_call(pool: Address, account: Address, preview: Preview) -> Call:
         word(0),
     )
     return Call(pool, LIQUIDATION_CALL + b"".join(arguments))
+
+
+def protection_call(pool: Address, account: Address, action: ProtectionAction, asset: Address, amount: int) -> Call:
+    """Return the call that repays for an account, supplies to it, or pays the sender's debt with its own aTokens."""
+    what = address_word(asset) + word(amount)
+    if action == "repay":
+        return Call(pool, REPAY + what + word(VARIABLE_RATE) + address_word(account))
+    if action == "top-up":
+        return Call(pool, SUPPLY + what + address_word(account) + word(0))
+    return Call(pool, REPAY_WITH_A_TOKENS + what + word(VARIABLE_RATE))
 
 
 def revert_name(data: bytes) -> str:

@@ -27,17 +27,18 @@ figure is missing, as the contract's view of them is not known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import numpy as np
 
 from keeper.core.ids import ADDRESS_LENGTH, Address
+from keeper.core.risk import MoveOf
 from keeper.margin.forms import Form
 from keeper.venues.aave_v3.market import NO_CATEGORY, CategoryNow, Market, ReserveNow, Unknown
 from keeper.venues.aave_v3.math import PERCENT, RAY
 from keeper.venues.aave_v3.state import BORROWING_BITS, State
-from keeper.venues.screen import GREATEST_PRICE, LEAST_PRICE, Screen, form_of, rows_of
+from keeper.venues.screen import GREATEST_PRICE, LEAST_PRICE, Line, Screen, form_of, rows_of
 
 DEBT, COLLATERAL = 0, 1
 _BITMAP_BYTES = 32
@@ -49,6 +50,13 @@ class Factor(msgspec.Struct, frozen=True):
     mode: int
     index: int
     side: int
+
+
+def _threshold_of(market: Market, factor: Factor) -> int | None:
+    """Return the threshold that a collateral factor counts with."""
+    reserve = market.reserves[factor.index]
+    mode = market.categories.get(factor.mode, NO_CATEGORY) if factor.mode else NO_CATEGORY
+    return _threshold(market, reserve, mode, member=bool(mode.members >> reserve.index & 1))
 
 
 def effective_price(market: Market, factor: Factor) -> float | None:
@@ -94,21 +102,46 @@ class Suspects:
 
     def at(self, market: Market) -> tuple[Address, ...]:
         """Return them at a market, sorted."""
+        return self._found(market, Line.VENUE, lambda factor: effective_price(market, factor))
+
+    def near(self, market: Market, move_of: MoveOf) -> tuple[Address, ...]:
+        """Return those that would not be proven healthy if every price moved to their hurt, sorted.
+
+        Collateral falls by its asset's move and debts rise by theirs, factor by factor: where an account has an asset
+        on both sides that is more than can happen. What collateral loses is reckoned by the whole threshold, also where
+        a basis point of it was taken off.
+        """
+        taken_off = 0 if market.rules.member_lists else 1
+
+        def price_of(factor: Factor) -> float | None:
+            price, reserve = effective_price(market, factor), market.reserves.get(factor.index)
+            if price is None or reserve is None:
+                return None
+            move = move_of(reserve.asset)
+            if factor.side == DEBT:
+                return price * (1.0 + move)
+            counted = _threshold_of(market, factor) or 1
+            return max(price * (1.0 - move * (counted + taken_off) / counted), LEAST_PRICE)
+
+        return self._found(market, Line.STRESS, price_of)
+
+    def owed_within(self, market: Market, bounds: Sequence[float]) -> list[float]:
+        """Return what accounts owe that are no further from the line than each bound, base units."""
+        return self._screen.owed_within(bounds, lambda factor: effective_price(market, factor))
+
+    def _found(self, market: Market, line: Line, price_of: Callable[[Factor], float | None]) -> tuple[Address, ...]:
         owing = self._state.bitmaps.rows
         if market.doubt is not None:
             return tuple(sorted(Address(each) for each, bits in owing.items() if bits & BORROWING_BITS))
-
-        def price_of(factor: Factor) -> float | None:
-            return effective_price(market, factor)
-
         places = _places(market)
         touched = self._touched()
-        if touched is None or places != self._places or not self._screen.takes(len(touched)):
+        if touched is None or places != self._places or not self._screen.takes(len(touched), line):
             self._places = places
             self._build(market)
         elif touched:
-            self._screen.update({Address(each): self._form(each, market) for each in touched}, price_of)
-        found = {*self._screen.found(price_of), *self._unscreened(market)}
+            forms = {Address(each): self._form(each, market) for each in touched}
+            self._screen.update(forms, lambda factor: effective_price(market, factor))
+        found = {*self._screen.found(line, price_of), *self._unscreened(market)}
         return tuple(sorted(each for each in found if owing.get(each, 0) & BORROWING_BITS))
 
     def _touched(self) -> set[bytes] | None:

@@ -13,8 +13,9 @@ from keeper.core.errors import NodeMalformed, invariant
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ZERO_ADDRESS, Address
 from keeper.core.margin import MarginBreakdown, MarginKind
+from keeper.core.risk import AssetPrice, MoveOf
 from keeper.core.runconfig import VenueSpec
-from keeper.core.units import BaseAmount, TokenAmount, Wad
+from keeper.core.units import BaseAmount, BigInt, TokenAmount, Wad
 from keeper.core.venue import (
     AccountMargin,
     AuditFinding,
@@ -34,9 +35,10 @@ from keeper.venues.aave_v3.events import AddressSet, Change, Liquidated, Reserve
 from keeper.venues.aave_v3.fold import Fold
 from keeper.venues.aave_v3.forms import Suspects
 from keeper.venues.aave_v3.margin import UserAccountData, account_data, position_of
-from keeper.venues.aave_v3.market import Market, Unknown, market_at
+from keeper.venues.aave_v3.market import Market, ReserveNow, Unknown, market_at
 from keeper.venues.aave_v3.math import WAD
 from keeper.venues.aave_v3.naming import NAMED
+from keeper.venues.aave_v3.protection import AaveProtections
 from keeper.venues.aave_v3.reading import MarketReading
 from keeper.venues.aave_v3.reads import fold_reads, fold_revision, requests
 from keeper.venues.aave_v3.state import ONLY_ROW, BlockRow, State
@@ -70,6 +72,9 @@ class AaveLedger:
         self._suspects = Suspects(self._state)
         self._market: Market | None = None
         self._accounts: tuple[Address, ...] | None = None
+        self.protections = AaveProtections(
+            self._state, self._market_at, lambda token: self._fold.role(token) is not None, lambda: self.spender
+        )
         self._reading = MarketReading(
             self._state,
             self._root,
@@ -232,11 +237,28 @@ class AaveLedger:
         """Every account with debt that its form does not prove healthy, sorted."""
         return () if self._reading.header is not None else self._suspects.at(self._market_at(None))
 
+    def near(self, move_of: MoveOf) -> tuple[Address, ...]:
+        """Every account with debt that its form does not prove to survive such moves, sorted."""
+        return () if self._reading.header is not None else self._suspects.near(self._market_at(None), move_of)
+
+    def asset_prices(self) -> tuple[AssetPrice, ...]:
+        """Every reserve's price by the oracle, in the order of the pool's list."""
+        if self._reading.header is not None:
+            return ()
+        found = self._market_at(None).by_asset
+        return tuple(AssetPrice(asset, _known_price(found.get(asset))) for asset in self.tokens())
+
     def totals(self) -> VenueTotals:
         """Return what is kept up with each change: the number of debtors, and each debt token's whole supply."""
         if self._reading.header is not None:
             return VenueTotals(0, NOTHING)
         return VenueTotals(self._fold.owing.count, self._fold.owing.debt_base(self._market_at(None)))
+
+    def owed_within(self, bounds: Sequence[float]) -> tuple[BaseAmount, ...]:
+        """Return what is owed within each distance of the line."""
+        if self._reading.header is not None:
+            return (NOTHING,) * len(bounds)
+        return tuple(BaseAmount(round(owed)) for owed in self._suspects.owed_within(self._market_at(None), bounds))
 
     def margin(self, account: Address) -> AccountMargin:
         """Return the account's margin at the current block's timestamp."""
@@ -338,6 +360,11 @@ class AaveLedger:
         """
         self._state.tables.load(state, self.name)
         self._forget_derived()
+
+
+def _known_price(reserve: ReserveNow | None) -> BigInt | None:
+    doubtful = reserve is None or reserve.doubt is not None or isinstance(reserve.price, Unknown)
+    return None if reserve is None or doubtful or isinstance(reserve.price, Unknown) else BigInt(reserve.price)
 
 
 HEALTHY = Health(Status.HEALTHY)

@@ -24,8 +24,8 @@ from msgspec.structs import replace
 from keeper.core.errors import invariant
 from keeper.core.facts import BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ADDRESS_LENGTH, ZERO_ADDRESS, Address, to_hex
+from keeper.core.reading import HolderSearch, ReadingProgress
 from keeper.core.units import BigInt
-from keeper.core.venue import HolderSearch, ReadingProgress
 from keeper.venues.aave_v3.codec import BYTE_LIMIT, decode
 from keeper.venues.aave_v3.events import ModeSet, ScaledMinted, ScaledTransferred, StableMinted
 from keeper.venues.aave_v3.items import SOURCE_VIEW, VIEWS, Item, Kind, Words, address_of, check, words_of

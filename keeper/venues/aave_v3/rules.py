@@ -31,14 +31,15 @@ CLOSE_FACTOR = PERCENT // 2
 class Scaling(msgspec.Struct, frozen=True):
     """How the balances of a kind of token, which are kept scaled, become amounts and back, at an index in ray.
 
-    ``balance(scaled, index)`` is the amount; ``burnt(amount, index)`` the scaled balance that a burn of it takes;
-    ``after(scaled, change, index)`` the scaled balance after events printed a change of the amount, below zero when
-    that cannot be.
+    ``balance(scaled, index)`` is the amount; ``burnt(amount, index)`` the scaled balance that a burn of it takes, and
+    ``minted(amount, index)`` what a mint of it brings; ``after(scaled, change, index)`` the scaled balance after events
+    printed a change of the amount, below zero when that cannot be.
     """
 
     balance: Callable[[int, int], int]
     burnt: Callable[[int, int], int]
     after: Callable[[int, int, int], int]
+    minted: Callable[[int, int], int]
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -80,7 +81,7 @@ def _owed_after(scaled: int, change: int, index: int) -> int:
     return ray_div_floor(left, index) if left >= 0 else left
 
 
-_HALF_UP = Scaling(ray_mul, ray_div, _after_half_up)
+_HALF_UP = Scaling(ray_mul, ray_div, _after_half_up, ray_div)
 
 RULES_3_0 = Rules(
     "3.0",
@@ -96,8 +97,8 @@ RULES_3_0 = Rules(
 RULES_3_6 = Rules(
     "3.6",
     compounded_by_series,
-    supplied=Scaling(ray_mul_floor, ray_div_ceil, _supplied_after),
-    owed=Scaling(ray_mul_ceil, ray_div_floor, _owed_after),
+    supplied=Scaling(ray_mul_floor, ray_div_ceil, _supplied_after, ray_div_floor),
+    owed=Scaling(ray_mul_ceil, ray_div_floor, _owed_after, ray_div_ceil),
     stable_debt=False,
     member_lists=True,
     counted_liquidity=True,

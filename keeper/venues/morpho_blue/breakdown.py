@@ -11,7 +11,8 @@ from keeper.venues.morpho_blue.market import Market, Position, Unknown, figures
 def breakdown_of(market: Market, position: Position) -> MarginBreakdown:
     """Return an account's margin in loan tokens, or why there are no figures.
 
-    Equity is what may be owed (Morpho._isHealthy), so nothing is left to be cut off.
+    Equity is what may be owed (Morpho._isHealthy), so nothing is left to be cut off. Only the price of the
+    collateral in loan tokens moves it.
     """
     found, params = figures(market, position), market.params
     if isinstance(found, Unknown):
@@ -25,9 +26,11 @@ def breakdown_of(market: Market, position: Position) -> MarginBreakdown:
         value=BigInt(found.collateral_value),
         weight_wad=BigInt(params.lltv),
         equity=BigInt(found.debt_max),
+        exposure=BigInt(found.debt_max),
     )
     owed = BigInt(-found.debt)
     debt = MarginLine(item="debt", asset=params.loan_token, amount=owed, value=owed, requirement=BigInt(found.debt))
     name, unit = to_hex(params.collateral_token), to_hex(params.loan_token)
-    bucket = Bucket(name=name, unit=unit, scale=BigInt(market.unit), lines=(collateral, debt))
+    scale, loan_base = BigInt(market.unit), BigInt(market.loan_price)
+    bucket = Bucket(name=name, unit=unit, scale=scale, lines=(collateral, debt), unit_base=loan_base)
     return MarginBreakdown(MarginKind.ISOLATED, (bucket,))

@@ -12,7 +12,11 @@ from keeper.venues.morpho_blue.state import Params
 
 LIQUIDATE = selector_of("liquidate((address,address,address,address,uint256),address,uint256,uint256,bytes)")
 PRE_LIQUIDATE = selector_of("preLiquidate(address,uint256,uint256,bytes)")
+REPAY = selector_of("repay((address,address,address,address,uint256),uint256,uint256,address,bytes)")
+SUPPLY_COLLATERAL = selector_of("supplyCollateral((address,address,address,address,uint256),uint256,address,bytes)")
 WORDS_BEFORE_DATA = 9
+WORDS_BEFORE_REPAY_DATA = 9
+WORDS_BEFORE_COLLATERAL_DATA = 8
 WORDS_BEFORE_PRE_DATA = 4
 TOO_LARGE = selector_of(f"{pre_liquidation.TOO_LARGE}(uint256,uint256)")
 PLAIN_ERRORS = {
@@ -36,6 +40,18 @@ def liquidation_call(morpho: Address, params: Params, account: Address, form: Fo
         word(0),
     )
     return Call(morpho, LIQUIDATE + b"".join(arguments))
+
+
+def repay_call(morpho: Address, params: Params, account: Address, shares: int) -> Call:
+    """Return the call that repays so many shares of an account's debt, without a callback."""
+    amounts = word(0) + word(shares) + address_word(account)
+    return Call(morpho, REPAY + params_words(params) + amounts + word(WORDS_BEFORE_REPAY_DATA * WORD) + word(0))
+
+
+def collateral_call(morpho: Address, params: Params, account: Address, assets: int) -> Call:
+    """Return the call that adds to an account's collateral, without a callback."""
+    given = word(assets) + address_word(account) + word(WORDS_BEFORE_COLLATERAL_DATA * WORD) + word(0)
+    return Call(morpho, SUPPLY_COLLATERAL + params_words(params) + given)
 
 
 def pre_liquidation_call(contract: Address, account: Address, form: Form) -> Call:

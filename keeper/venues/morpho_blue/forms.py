@@ -17,6 +17,7 @@ collateral and all shares together; when not, or when a figure is missing, every
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 import numpy as np
@@ -27,7 +28,7 @@ from keeper.margin.forms import Form
 from keeper.venues.morpho_blue.market import Market
 from keeper.venues.morpho_blue.math import ORACLE_PRICE_SCALE, VIRTUAL_ASSETS, VIRTUAL_SHARES, WAD
 from keeper.venues.morpho_blue.state import State
-from keeper.venues.screen import GREATEST_PRICE, LEAST_PRICE, Screen, form_of, rows_of
+from keeper.venues.screen import GREATEST_PRICE, LEAST_PRICE, Line, Screen, form_of, rows_of
 
 EVERYONE = b""
 
@@ -50,17 +51,30 @@ class Suspects:
 
     def at(self, market: Market) -> tuple[Address, ...]:
         """Return them at a market, sorted."""
+        return self._found(market, Line.VENUE, 0.0)
+
+    def near(self, market: Market, move: float) -> tuple[Address, ...]:
+        """Return those that would not be proven healthy if the collateral fell by that share, sorted."""
+        return self._found(market, Line.STRESS, move)
+
+    def owed_within(self, market: Market, bounds: Sequence[float]) -> list[float]:
+        """Return what accounts owe that are no further from the line than each bound, in loan tokens' base units."""
+        prices = self._prices(market)
+        return [0.0] * len(bounds) if prices is None else self._screen.owed_within(bounds, prices.get)
+
+    def _found(self, market: Market, line: Line, move: float) -> tuple[Address, ...]:
         owing = self._state.borrow_shares.rows
         prices = self._prices(market)
         if prices is None:
             return tuple(sorted(map(Address, owing)))
+        moved = {**prices, Factor.COLLATERAL: max(prices[Factor.COLLATERAL] * (1.0 - move), LEAST_PRICE)}
         shares, collateral = self._state.borrow_shares.touched(), self._state.collateral.touched()
         touched = None if shares is None or collateral is None else shares | collateral
-        if touched is None or not self._screen.takes(len(touched)):
+        if touched is None or not self._screen.takes(len(touched), line):
             self._build(prices)
         else:
             self._screen.update({Address(each): self._form(each) for each in touched}, prices.get)
-        return tuple(sorted(each for each in self._screen.found(prices.get) if each in owing))
+        return tuple(sorted(each for each in self._screen.found(line, moved.get) if each in owing))
 
     def _prices(self, market: Market) -> dict[Factor, float] | None:
         """Return the factors' prices, ``None`` where nobody can be screened."""

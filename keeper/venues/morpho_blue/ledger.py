@@ -14,8 +14,10 @@ from keeper.core.errors import ConfigError, invariant
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address
 from keeper.core.margin import MarginBreakdown, MarginKind
+from keeper.core.protection import ProtectionView
+from keeper.core.risk import AssetPrice, MoveOf
 from keeper.core.runconfig import VenueSpec
-from keeper.core.units import BaseAmount, TokenAmount, Wad
+from keeper.core.units import BaseAmount, BigInt, TokenAmount, Wad
 from keeper.core.venue import (
     AccountMargin,
     AuditFinding,
@@ -38,6 +40,7 @@ from keeper.venues.morpho_blue.forms import Suspects
 from keeper.venues.morpho_blue.liquidation import CEILING_SECONDS, Form, Outcome, form_of, liquidate
 from keeper.venues.morpho_blue.market import Figures, Market, Position, Unknown, figures, market_at, position_of
 from keeper.venues.morpho_blue.math import ORACLE_PRICE_SCALE, WAD
+from keeper.venues.morpho_blue.protection import MorphoProtections
 from keeper.venues.morpho_blue.reads import fold_reads, requests
 from keeper.venues.morpho_blue.state import ONLY_ROW, BlockRow, State
 
@@ -76,6 +79,9 @@ class MorphoLedger:
         self._suspects = Suspects(self._state)
         self._markets: dict[int, Market] = {}
         self._accounts: tuple[Address, ...] | None = None
+        self.protections: ProtectionView | None = MorphoProtections(
+            self._morpho, self._so_much_later, self.position, self._decode
+        )
 
     @property
     def spender(self) -> Address:
@@ -188,11 +194,30 @@ class MorphoLedger:
         """Every account with debt that its form does not prove healthy, sorted."""
         return self._suspects.at(self.market())
 
+    def near(self, move_of: MoveOf) -> tuple[Address, ...]:
+        """Every account that owes and that its form does not prove to survive such moves, sorted."""
+        market = self.market()
+        move = 0.0 if market.params is None else move_of(market.params.collateral_token)
+        return self._suspects.near(market, move)
+
+    def asset_prices(self) -> tuple[AssetPrice, ...]:
+        """The collateral's price in loan tokens (1e36); nothing before the market is known."""
+        market = self.market()
+        if market.params is None:
+            return ()
+        price = None if market.doubt is not None or not market.price else BigInt(market.price)
+        return (AssetPrice(market.params.collateral_token, price),)
+
     def totals(self) -> VenueTotals:
         """Return the number of borrowers and the contract's own total of what is owed."""
         market = self.market()
         owed = int(market.totals.borrow_assets) if market.doubt is None else 0
         return VenueTotals(len(self._state.borrow_shares.rows), market.value(owed))
+
+    def owed_within(self, bounds: Sequence[float]) -> tuple[BaseAmount, ...]:
+        """Return what is owed within each distance of the line."""
+        market = self.market()
+        return tuple(market.value(round(owed)) for owed in self._suspects.owed_within(market, bounds))
 
     def margin(self, account: Address) -> AccountMargin:
         """Return the account's margin at the current block's timestamp.
@@ -229,6 +254,9 @@ class MorphoLedger:
         if market is None:
             market = self._markets[timestamp] = market_at(self._state, self._loan_price, timestamp)
         return market
+
+    def _so_much_later(self, seconds: int) -> Market:
+        return self.market(self._state.now.timestamp + seconds)
 
     def _ceiling(self, at_timestamp: int | None = None) -> Market:
         return self.market(self.market(at_timestamp).timestamp + CEILING_SECONDS)

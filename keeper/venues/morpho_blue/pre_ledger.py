@@ -19,6 +19,7 @@ from keeper.core.errors import ConfigError
 from keeper.core.facts import ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, to_hex
 from keeper.core.margin import MarginBreakdown, MarginKind
+from keeper.core.risk import MoveOf
 from keeper.core.runconfig import VenueSpec
 from keeper.core.units import BaseAmount, BigInt, TokenAmount, Wad
 from keeper.core.venue import (
@@ -32,6 +33,7 @@ from keeper.core.venue import (
     Preview,
     Status,
     VenueTotals,
+    owed_within,
 )
 from keeper.venues.abi import WORD, address_word, approval_call, selector_of
 from keeper.venues.morpho_blue import calls, pre_liquidation
@@ -72,6 +74,7 @@ class PreLiquidationLedger(MorphoLedger):
             raise ConfigError(f"venues.{spec.name}", "names no pre_liquidation", "name the contract")
         super().__init__(spec, PreState())
         self._contract = isolated.pre_liquidation
+        self.protections = None  # the account's line is here, but its care is the business of the market's own venue
         self.topics = tuple(sorted((*self.topics, SET_AUTHORIZATION, PRE_LIQUIDATE)))
 
     @property
@@ -179,9 +182,17 @@ class PreLiquidationLedger(MorphoLedger):
         """Everyone: the line is the contract's own, and its forms are not written."""
         return self.accounts()
 
+    def near(self, move_of: MoveOf) -> tuple[Address, ...]:  # noqa: ARG002 - nobody is screened here
+        """Everyone who authorised the contract and owes."""
+        return self.accounts()
+
     def totals(self) -> VenueTotals:
         """Add everyone up."""
         return VenueTotals.of(map(self.margin, self.accounts()))
+
+    def owed_within(self, bounds: Sequence[float]) -> tuple[BaseAmount, ...]:
+        """Return what is owed within each distance of the line."""
+        return owed_within(map(self.margin, self.accounts()), bounds)
 
     def margin(self, account: Address) -> AccountMargin:
         """Return the account's margin at the current block's timestamp.

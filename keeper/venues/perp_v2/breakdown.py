@@ -79,6 +79,7 @@ def _held(now: Now, account: Account, contracts: PerpContracts) -> Iterator[Marg
             value=BigInt(worth),
             weight_wad=BigInt(collateral.ratio * WAD_PER_RATIO),
             equity=BigInt(mul_ratio(worth, collateral.ratio)),
+            exposure=BigInt(mul_ratio(worth, collateral.ratio)),
         )
 
 
@@ -89,6 +90,7 @@ def _positions(now: Now, account: Account) -> Iterator[MarginLine]:
             continue
         mark, growth = market
         worth = position_value(position.size, mark)
+        requirement = mul_ratio(abs(worth), now.config.mm)
         yield MarginLine(
             item="position",
             asset=base,
@@ -96,7 +98,8 @@ def _positions(now: Now, account: Account) -> Iterator[MarginLine]:
             value=BigInt(worth),
             weight_wad=BigInt(now.config.mm * WAD_PER_RATIO),
             equity=BigInt(worth + position.open_notional),
-            requirement=BigInt(mul_ratio(abs(worth), now.config.mm)),
+            requirement=BigInt(requirement),
+            exposure=BigInt(worth - requirement),
         )
         yield from _funding(base, -pending_funding(position, growth))
 

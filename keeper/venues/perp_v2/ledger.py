@@ -15,8 +15,9 @@ from keeper.core.errors import ConfigError, NodeMalformed
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ADDRESS_LENGTH, Address
 from keeper.core.margin import MarginBreakdown, MarginKind
+from keeper.core.risk import AssetPrice, MoveOf
 from keeper.core.runconfig import ExchangeSpec, VenueSpec
-from keeper.core.units import BaseAmount, TokenAmount, Wad
+from keeper.core.units import BaseAmount, BigInt, TokenAmount, Wad
 from keeper.core.venue import (
     AccountMargin,
     AuditFinding,
@@ -28,6 +29,7 @@ from keeper.core.venue import (
     Preview,
     Status,
     VenueTotals,
+    owed_within,
 )
 from keeper.venues.abi import WORD, address_word, approval_call
 from keeper.venues.perp_v2 import calls
@@ -36,7 +38,7 @@ from keeper.venues.perp_v2.codec import DECODERS, decode
 from keeper.venues.perp_v2.events import Change, CollateralLiquidated, PoolAdded, PositionLiquidated
 from keeper.venues.perp_v2.fold import Fold, takers
 from keeper.venues.perp_v2.liquidation import NOT_ENOUGH, Foretold, Refused
-from keeper.venues.perp_v2.margin import MAKER, Figures, account_of, figures_of
+from keeper.venues.perp_v2.margin import MAKER, Figures, account_of, figures_of, known
 from keeper.venues.perp_v2.market import Now, Unknown, now_of
 from keeper.venues.perp_v2.math import WAD, divide, from_settlement
 from keeper.venues.perp_v2.reads import ACCOUNT_VALUE, fold_reads, requests
@@ -71,6 +73,7 @@ class PerpLedger:
         self._fold = Fold(self._state, contracts)
         self.sales = Sales(self._state, contracts, self._at_block)
         self._now: Now | Unknown | None = None
+        self.protections = None  # a deposit for another is not built
         self.takeovers = PerpTakeovers(self._state, contracts, self._at_block)
 
     @property
@@ -199,9 +202,28 @@ class PerpLedger:
         """Everyone: funding grows with the square of what it moves, so no linear form bounds an account's margin."""
         return self.accounts()
 
+    def near(self, move_of: MoveOf) -> tuple[Address, ...]:  # noqa: ARG002 - nobody is screened here
+        """Everyone, for the same reason."""
+        return self.accounts()
+
+    def asset_prices(self) -> tuple[AssetPrice, ...]:
+        """Every market's mark price and every collateral's price (1e18), in the order of their addresses."""
+        now = self._at_block()
+        if isinstance(now, Unknown):
+            return ()
+        marks = {base: known(market) for base, market in now.markets.items()}
+        found = {base: None if isinstance(told, Unknown) else BigInt(told[0]) for base, told in marks.items()}
+        for token, collateral in now.collaterals.items():
+            found[token] = None if isinstance(collateral, Unknown) else BigInt(collateral.price)
+        return tuple(AssetPrice(asset, found[asset]) for asset in sorted(found))
+
     def totals(self) -> VenueTotals:
         """Add everyone up."""
         return VenueTotals.of(map(self.margin, self.accounts()))
+
+    def owed_within(self, bounds: Sequence[float]) -> tuple[BaseAmount, ...]:
+        """Return what is owed within each distance of the line."""
+        return owed_within(map(self.margin, self.accounts()), bounds)
 
     def margin(self, account: Address) -> AccountMargin:
         """Return the account's margin at the current block's timestamp.
