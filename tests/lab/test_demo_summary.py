@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from keeper.core.codec import AnyBody, Record
-from keeper.core.decisions import HealthChanged
-from keeper.core.ids import to_hex
-from keeper.core.units import BaseAmount, Wad
+from keeper.core.decisions import HealthChanged, RiskHealthChanged
+from keeper.core.ids import content_id, to_hex
+from keeper.core.risk import RiskHealth, RiskStatus
+from keeper.core.units import BaseAmount, BigInt, Wad
 from keeper.core.venue import AccountMargin, Epoch, Health, Status
 from keeper.lab.demo.summary import summarise
 from tests.observe.records import ACCOUNT, USD, admitted, block_applied, liquidated, receipt, sent
@@ -66,3 +67,41 @@ def test_what_was_not_seen_on_chain_is_no_slice() -> None:
 def test_others_are_not_counted() -> None:
     """A liquidation by somebody else is none of ours."""
     assert summarise(records((100, liquidated(ours=False)))).accounts == {}
+
+
+def judged(status: RiskStatus, block_number: int) -> RiskHealthChanged:
+    """Return a change of the second opinion of the account."""
+    opinion = RiskHealth(
+        venue="aave",
+        account=ACCOUNT,
+        status=status,
+        reason=None,
+        health_wad=Wad(10**18),
+        stressed_wad=Wad(10**18),
+        surplus=BigInt(1),
+        loss=BigInt(2),
+        breach_ppm=1,
+        loss_expected_base=BaseAmount(0),
+        bucket="account",
+        model="static",
+        params=content_id("params"),
+        components=(),
+    )
+    return RiskHealthChanged(opinion, "safe", block_number)
+
+
+def test_who_was_called_in_an_earlier_block_was_forewarned() -> None:
+    """A call counts by the blocks between it and the first breach; one in the breach's own block warned nobody."""
+    called = (100, judged(RiskStatus.CALL, 7))
+    warned = (90, judged(RiskStatus.WARNING, 6))
+    helped: list[tuple[int, AnyBody]] = [
+        (110, breach(98 * 10**16)),
+        (110, admitted()),
+        (120, liquidated(repaid=500, seized=270)),
+    ]
+    early = summarise(records(warned, called, *helped))
+    late = summarise(records((110, judged(RiskStatus.CALL, 10)), *helped))
+
+    assert [story.called_blocks_before for story in early.accounts.values()] == [3]
+    assert (early.warned, early.called, early.forewarned) == ({"aave": 1}, {"aave": 1}, {"aave": 1})
+    assert (late.called, late.forewarned) == ({"aave": 1}, {})

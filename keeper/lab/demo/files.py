@@ -50,7 +50,7 @@ address = "$provider"
 bootstrap = "logs"
 from_block = $from_block
 prices = "events"
-$sections
+$sections$risk
 [strategies.partial_liquidation]
 venues = $venues
 signer = "main"
@@ -63,6 +63,18 @@ spend_usd_per_hour_max = 50_000_000
 spend_usd_per_intent_max = 5_000_000
 kill_switch_file = "$kill_switch"
 """)
+
+RISK = Template("""
+[venues.$venue.risk]
+model = "volatility"
+horizon_seconds = 2                  # a slice takes no longer here: a block is half a second
+sample_seconds = 1
+samples_min = 3
+half_life_seconds = 30
+move_percent_max = 15                # seconds stand for hours: each second's fall would be annualised
+step_percent_max = 30
+""")
+"""Of each venue: the second opinion."""
 
 
 class Endpoint(Protocol):
@@ -118,6 +130,7 @@ def prepare(
     """
     password = secrets.token_urlsafe(16)
     import_keystore(folder / "keys" / "main.json", liquidator_key_hex, password, work_factor=work_factor)
+    venues = ["aave", *(act.venue for act in acts)]
     listen = f"127.0.0.1:{free_port()}"
     config = folder / "keeper.toml"
     config.write_text(
@@ -131,7 +144,8 @@ def prepare(
             provider=market.provider,
             from_block=market.first_block,
             sections="".join(f"\n{act.section}" for act in acts),
-            venues=json.dumps(["aave", *(act.venue for act in acts)]),
+            risk="".join(RISK.substitute(venue=venue) for venue in venues),
+            venues=json.dumps(venues),
             kill_switch=folder.resolve() / "STOP",
         )
     )

@@ -120,7 +120,8 @@ class Actors:
         if not debts or not held:
             return []
         debt, collateral = self._rivals.choice(debts), self._rivals.choice(held)
-        cover = market.cover_max(tokens[debt]) * self._rivals.randint(20, 100) // 100
+        most = market.STANDARD.cover_max(tokens, state.prices, debt, collateral)
+        cover = most * self._rivals.randint(20, 100) // 100
         tip = self._rivals.choice((0, 1, 5, 50)) * GWEI
         return [self._tx(RIVAL, ("liquidate", account, debt, collateral, cover), tip)]
 

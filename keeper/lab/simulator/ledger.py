@@ -8,9 +8,10 @@ import msgspec
 
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import Address, Hash32
-from keeper.core.margin import Bucket, MarginBreakdown, MarginKind
+from keeper.core.margin import MarginBreakdown, MarginKind
+from keeper.core.risk import AssetPrice, MoveOf
 from keeper.core.runconfig import VenueSpec
-from keeper.core.units import BaseAmount, Bps, TokenAmount, Wad
+from keeper.core.units import BaseAmount, BigInt, Bps, TokenAmount, Wad
 from keeper.core.venue import (
     AccountMargin,
     AuditFinding,
@@ -22,9 +23,10 @@ from keeper.core.venue import (
     Preview,
     Status,
     VenueTotals,
+    owed_within,
 )
 from keeper.lab.simulator import market
-from keeper.lab.simulator.market import POOL, TOKENS, TOPIC, Position
+from keeper.lab.simulator.market import POOL, TOKENS, TOPIC, Position, Terms
 from keeper.venues.tables import StructColumn, Tables, UnsignedColumn
 
 LISTED = UnsignedColumn(1)
@@ -35,12 +37,16 @@ GOLD_READ = ReadRequest(POOL, market.GOLD_PRICE_CALL)
 class SimulatedLedger:
     """The venue's state as a fold."""
 
+    listed: tuple[Address, ...] = TOKENS
+    """The tokens that accounts may hold."""
+
     def __init__(self, spec: VenueSpec) -> None:
         self.protocol = "simulated"
         self.margin_kind = MarginKind.CROSS
         self.topics: tuple[bytes, ...] = (TOPIC,)
         self.liquidation_gas = market.LIQUIDATION_GAS
         self.takeovers = None
+        self.protections = None
         self.name = spec.name
         self.chain_id = spec.chain_id
         self._tables = Tables()
@@ -88,8 +94,12 @@ class SimulatedLedger:
         return False
 
     def tokens(self) -> tuple[Address, ...]:
-        """Four tokens."""
-        return TOKENS
+        """The tokens that accounts may hold."""
+        return self.listed
+
+    def terms(self, account: bytes) -> Terms:  # noqa: ARG002 - the same for everybody
+        """Return the terms that hold for an account at the current block."""
+        return market.STANDARD
 
     def begin_block(self, header: BlockHeader | BackfilledBlock) -> None:
         """Later changes belong to this block."""
@@ -155,10 +165,8 @@ class SimulatedLedger:
         health = self.margin(account).health
         if health.status is Status.UNKNOWN:
             return MarginBreakdown(self.margin_kind, (), health.reason)
-        _, weighted, debt = market.sums(self._of(account), self._prices.rows)
-        return MarginBreakdown(
-            self.margin_kind, (Bucket.of_totals("by threshold", "USD", BaseAmount.ONE, weighted, debt),)
-        )
+        line = market.bucket(self._of(account), self._prices.rows, self.terms(account))
+        return MarginBreakdown(self.margin_kind, (line,))
 
     def owes(self, account: Address) -> bool:
         """Whether the account has debt."""
@@ -168,9 +176,22 @@ class SimulatedLedger:
         """Nobody but those who are not healthy: the least that may be told."""
         return tuple(each for each in self.accounts() if self.margin(each).health.status is not Status.HEALTHY)
 
+    def near(self, move_of: MoveOf) -> tuple[Address, ...]:  # noqa: ARG002 - nobody is screened here
+        """Everyone."""
+        return self.accounts()
+
+    def asset_prices(self) -> tuple[AssetPrice, ...]:
+        """The price of each of the four tokens."""
+        found = ((token, self._price(token)) for token in self.listed)
+        return tuple(AssetPrice(token, None if price is None else BigInt(price)) for token, price in found)
+
     def totals(self) -> VenueTotals:
         """Everyone's debts."""
         return VenueTotals.of(map(self.margin, self.accounts()))
+
+    def owed_within(self, bounds: Sequence[float]) -> tuple[BaseAmount, ...]:
+        """Return what is owed within each distance of the line."""
+        return owed_within(map(self.margin, self.accounts()), bounds)
 
     def margin(self, account: Address) -> AccountMargin:
         """Exact margin; unknown while a price is missing, or is that of an earlier block."""
@@ -179,21 +200,21 @@ class SimulatedLedger:
         if any(self._price(token) is None for token in tokens):
             health = Health(Status.UNKNOWN, "no price")
             return AccountMargin(self.name, account, epoch, health, None, BaseAmount(0), BaseAmount(0))
-        collateral, weighted, debt = market.sums(tokens, self._prices.rows)
+        collateral, weighted, debt = market.sums(tokens, self._prices.rows, self.terms(account))
         wad = None if debt == 0 else Wad(weighted * Wad.ONE // debt)
         status = Status.LIQUIDATABLE if wad is not None and wad < Wad(Wad.ONE) else Status.HEALTHY
         return AccountMargin(self.name, account, epoch, Health(status), wad, BaseAmount(collateral), BaseAmount(debt))
 
     def pairs(self, account: Address) -> tuple[Pair, ...]:
         """Every debt with every collateral, in order of token."""
-        tokens = self._of(account)
+        tokens, terms, prices = self._of(account), self.terms(account), self._prices.rows
         return tuple(
             Pair(
                 debt,
                 collateral,
-                TokenAmount(market.cover_max(tokens[debt])),
-                Bps(market.BONUS_BPS[collateral]),
-                Bps(market.THRESHOLD_BPS[collateral]),
+                TokenAmount(terms.cover_max(tokens, prices, debt, collateral)),
+                Bps(terms.bonus_bps[collateral]),
+                Bps(terms.threshold_bps[collateral]),
                 BaseAmount(tokens[debt].debt * self._prices[debt]),
                 BaseAmount(tokens[collateral].collateral * self._prices[collateral]),
             )
@@ -205,10 +226,10 @@ class SimulatedLedger:
 
     def preview(self, account: Address, debt_asset: Address, collateral_asset: Address, cover: TokenAmount) -> Preview:
         """What the contract would do with a cover."""
-        tokens, prices = self._of(account), self._prices.rows
-        repaid, seized = market.amounts(tokens, prices, debt_asset, collateral_asset, int(cover))
+        tokens, prices, terms = self._of(account), self._prices.rows, self.terms(account)
+        repaid, seized = market.amounts(tokens, prices, debt_asset, collateral_asset, int(cover), terms)
         left = market.after(tokens, debt_asset, collateral_asset, repaid, seized)
-        health = market.health_wad(left, prices)
+        health = market.health_wad(left, prices, terms)
         return Preview(
             debt_asset=debt_asset,
             collateral_asset=collateral_asset,
@@ -218,7 +239,7 @@ class SimulatedLedger:
             protocol_fee=TokenAmount(0),
             repaid_base=BaseAmount(repaid * prices[debt_asset]),
             seized_base=BaseAmount(seized * prices[collateral_asset]),
-            debt_left_base=BaseAmount(market.sums(left, prices)[2]),
+            debt_left_base=BaseAmount(market.sums(left, prices, terms)[2]),
             health_after=None if health is None else Wad(health),
             revert=None if repaid > 0 and seized > 0 else "NOTHING_TO_TAKE",
         )
@@ -254,7 +275,7 @@ class SimulatedLedger:
             account = market.account_of(read.calldata)
             known = account is not None and all(token in self._prices.rows for token in self._of(account))
             if account is not None and known and read.output is not None:
-                collateral, _, debt = market.sums(self._of(account), self._prices.rows)
+                collateral, _, debt = market.sums(self._of(account), self._prices.rows, self.terms(account))
                 theirs = (int.from_bytes(read.output[:32], "big"), int.from_bytes(read.output[32:], "big"))
                 findings.append(AuditFinding(account, str((collateral, debt)), str(theirs)))
         return tuple(findings)
@@ -272,7 +293,7 @@ class SimulatedLedger:
         return None if is_old else self._prices.get(token)
 
     def _of(self, account: bytes) -> dict[Address, Position]:
-        found = {token: self._positions.get(account + token) for token in TOKENS}
+        found = {token: self._positions.get(account + token) for token in self.listed}
         return {token: position for token, position in found.items() if position is not None}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keeper.core.decisions import IntentState
+from keeper.core.decisions import IntentState, Proposal
 from keeper.core.ids import to_hex
 from keeper.core.runconfig import RunConfig
 from keeper.core.units import BaseAmount
@@ -58,7 +58,8 @@ def _is_helpable(engine: Engine, head: Block, config: RunConfig, margin: Account
     )
     proposals = STRATEGIES["partial_liquidation"](view, [margin], spec)
     return any(
-        proposal.profit_base >= BaseAmount(int(limits.profit_base_min))
+        isinstance(proposal, Proposal)
+        and proposal.profit_base >= BaseAmount(int(limits.profit_base_min))
         and (proposal.preview.health_after is None or proposal.preview.health_after > proposal.health_before)
         for proposal in proposals
     )

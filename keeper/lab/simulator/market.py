@@ -10,13 +10,14 @@ Calldata and log data are msgpack: ``[name, ...]``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from keeper.core.ids import Address
-from keeper.core.units import Bps, Rounding, Wad, mul_div
+from keeper.core.margin import ACCOUNT, Bucket, MarginLine
+from keeper.core.units import BaseAmount, BigInt, Bps, Rounding, Wad, mul_div
 
 POOL = Address(b"\x99" * 20)
 FEED = Address(b"\x98" * 20)
@@ -70,33 +71,85 @@ class Emitted(NamedTuple):
 Tokens = Mapping[Address, Position]
 
 
-def sums(tokens: Tokens, prices: Mapping[bytes, int]) -> tuple[int, int, int]:
+class Terms(msgspec.Struct, frozen=True):
+    """What the pool asks for and gives: thresholds and bonuses by token, and how much of a debt one call may repay."""
+
+    threshold_bps: Mapping[Address, int]
+    bonus_bps: Mapping[Address, int]
+    close_factor_bps: int
+
+    def cover_max(
+        self,
+        tokens: Tokens,
+        prices: Mapping[bytes, int],  # noqa: ARG002 - the debt alone counts
+        debt_asset: Address,
+        collateral_asset: Address,  # noqa: ARG002 - as above
+    ) -> int:
+        """Return the most that may be repaid of a debt at once."""
+        return tokens[debt_asset].debt * self.close_factor_bps // Bps.ONE
+
+
+STANDARD = Terms(THRESHOLD_BPS, BONUS_BPS, CLOSE_FACTOR_BPS)
+"""The terms of everybody, unless a venue has others."""
+
+
+def sums(tokens: Tokens, prices: Mapping[bytes, int], terms: Terms = STANDARD) -> tuple[int, int, int]:
     """Return the value of an account's collateral, of the same by threshold, and of its debt."""
     collateral = weighted = debt = 0
     for token, position in tokens.items():
         value = position.collateral * prices[token]
         collateral += value
-        weighted += value * THRESHOLD_BPS[token] // Bps.ONE
+        weighted += value * terms.threshold_bps[token] // Bps.ONE
         debt += position.debt * prices[token]
     return collateral, weighted, debt
 
 
-def health_wad(tokens: Tokens, prices: Mapping[bytes, int]) -> int | None:
+def bucket(tokens: Tokens, prices: Mapping[bytes, int], terms: Terms = STANDARD) -> Bucket:
+    """Return what an account has, by threshold, and what it owes."""
+    lines = tuple(line for token, position in tokens.items() for line in _lines(token, position, prices[token], terms))
+    return Bucket(name=ACCOUNT, unit="USD", scale=BigInt(BaseAmount.ONE), lines=lines)
+
+
+def _lines(token: Address, position: Position, price: int, terms: Terms) -> Iterator[MarginLine]:
+    held, owed = position.collateral * price, position.debt * price
+    if held:
+        equity = BigInt(held * terms.threshold_bps[token] // Bps.ONE)
+        yield MarginLine(
+            item="collateral",
+            asset=token,
+            amount=BigInt(position.collateral),
+            value=BigInt(held),
+            equity=equity,
+            exposure=equity,
+        )
+    if owed:
+        yield MarginLine(
+            item="debt",
+            asset=token,
+            amount=BigInt(-position.debt),
+            value=BigInt(-owed),
+            requirement=BigInt(owed),
+            exposure=BigInt(-owed),
+        )
+
+
+def health_wad(tokens: Tokens, prices: Mapping[bytes, int], terms: Terms = STANDARD) -> int | None:
     """Return an account's health; ``None`` without debt."""
-    _, weighted, debt = sums(tokens, prices)
+    _, weighted, debt = sums(tokens, prices, terms)
     return None if debt == 0 else weighted * Wad.ONE // debt
 
 
-def cover_max(position: Position) -> int:
-    """Return the most that may be repaid of a debt at once."""
-    return position.debt * CLOSE_FACTOR_BPS // Bps.ONE
-
-
 def amounts(
-    tokens: Tokens, prices: Mapping[bytes, int], debt_asset: Address, collateral_asset: Address, cover: int
+    tokens: Tokens,
+    prices: Mapping[bytes, int],
+    debt_asset: Address,
+    collateral_asset: Address,
+    cover: int,
+    terms: Terms = STANDARD,
 ) -> tuple[int, int]:
     """Return what a cover repays and what it seizes: its value and the bonus, and no more than there is."""
-    repaid, bonus = min(cover, cover_max(tokens[debt_asset])), BONUS_BPS[collateral_asset]
+    repaid = min(cover, terms.cover_max(tokens, prices, debt_asset, collateral_asset))
+    bonus = terms.bonus_bps[collateral_asset]
     debt_price, collateral_price = prices[debt_asset], prices[collateral_asset]
     seized = mul_div(repaid * debt_price, bonus, Bps.ONE * collateral_price, Rounding.FLOOR)
     held = tokens[collateral_asset].collateral
@@ -123,6 +176,9 @@ def accrued(position: Position, bps: int) -> Position:
 class State:
     """Everything the chain holds after a block. A block copies its parent's and changes the copy."""
 
+    listed: tuple[Address, ...] = TOKENS
+    """The tokens that accounts may hold."""
+
     def __init__(self) -> None:
         self.prices: dict[bytes, int] = {}
         self.positions: dict[bytes, Position] = {}
@@ -143,8 +199,12 @@ class State:
 
     def of(self, account: bytes) -> dict[Address, Position]:
         """Return an account's positions by token."""
-        found = {token: self.positions.get(account + token) for token in TOKENS}
+        found = {token: self.positions.get(account + token) for token in self.listed}
         return {token: position for token, position in found.items() if position is not None}
+
+    def terms(self, account: bytes) -> Terms:  # noqa: ARG002 - the same for everybody
+        """Return the terms that hold for an account now."""
+        return STANDARD
 
     def accounts(self) -> list[Address]:
         """Return every account that has a position, sorted."""
@@ -152,7 +212,7 @@ class State:
 
     def health(self, account: Address) -> int | None:
         """Return an account's health; ``None`` without debt."""
-        return health_wad(self.of(account), self.prices)
+        return health_wad(self.of(account), self.prices, self.terms(account))
 
     def execute(self, sender: Address, to: Address, data: bytes) -> list[Emitted]:
         """Carry out a call.
@@ -200,7 +260,7 @@ def _accrue(state: State, _: Address, __: Address, token: bytes, bps: int) -> li
 
 
 def _approve(state: State, sender: Address, to: Address, amount: bytes) -> list[Emitted]:
-    if to not in TOKENS:
+    if to not in state.listed:
         raise Reverted("NO_TOKEN")
     state.allowed[sender + to] = int.from_bytes(amount, "big")
     return []
@@ -228,12 +288,13 @@ def _liquidate(
 ) -> list[Emitted]:
     tokens = state.of(account)
     debt, collateral = Address(debt_asset), Address(collateral_asset)
-    health = health_wad(tokens, state.prices)
+    terms = state.terms(account)
+    health = health_wad(tokens, state.prices, terms)
     if health is None or health >= Wad.ONE:
         raise Reverted("HEALTHY")
     if debt not in tokens or collateral not in tokens:
         raise Reverted("NO_POSITION")
-    repaid, seized = amounts(tokens, state.prices, debt, collateral, cover)
+    repaid, seized = amounts(tokens, state.prices, debt, collateral, cover, terms)
     if repaid <= 0 or seized <= 0:
         raise Reverted("NOTHING_TO_TAKE")
     if state.allowed.get(sender + debt, 0) < repaid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -47,31 +47,44 @@ def run_seed(seed: int, faults: Collection[str] = ALL, *, parts: Parts | None = 
         parts: What the life is made of; the shipped parts when not given.
         certain: It has all of these faults.
     """
+    return _outcome(seed, *_lived(seed, faults, parts or Parts(), certain=certain))
+
+
+def journal_of(seed: int, faults: Collection[str] = ALL) -> list[Record]:
+    """Return the records that the keeper of a seed has left; none when the seed breaks a promise."""
+    return _lived(seed, faults, Parts(), certain=False)[1]
+
+
+def _lived(seed: int, faults: Collection[str], parts: Parts, *, certain: bool) -> tuple[World, list[Record]]:
+    """Run a world to its end, and read what lies on its disk."""
     streams = Streams(seed)
     chaos = Chaos(streams, faults, certain=certain)
     loop = VirtualLoop()
     try:
-        world = World(loop, streams, chaos, parts or Parts())
+        world = World(loop, streams, chaos, parts)
         loop.set_exception_handler(lambda _, context: world.oracles.violate("alive", _told(context)))
         work = loop.create_task(world.run())
         work.add_done_callback(lambda _: loop.stop())
         loop.run_forever()
         if work.done() and not work.cancelled() and work.exception() is not None:
             world.oracles.violate("alive", repr(work.exception()))
-        return _outcome(seed, world)
+        return world, _records(world)
     finally:
         loop.close()
+
+
+def _records(world: World) -> list[Record]:
+    for life in world.lives:
+        life.process.on_death = None
+        life.process.kill()
+    return world.oracles.at_rest() if world.oracles.violation is None else []
 
 
 def _told(context: dict[str, Any]) -> str:
     return f"{context.get('message')}: {context.get('exception')!r}"
 
 
-def _outcome(seed: int, world: World) -> Outcome:
-    for life in world.lives:
-        life.process.on_death = None
-        life.process.kill()
-    records = world.oracles.at_rest() if world.oracles.violation is None else []
+def _outcome(seed: int, world: World, records: Sequence[Record]) -> Outcome:
     kinds = Counter(type(record.body) for record in records)
     return Outcome(
         seed=seed,
@@ -93,7 +106,7 @@ def _outcome(seed: int, world: World) -> Outcome:
     )
 
 
-def _digest(records: list[Record]) -> str:
+def _digest(records: Sequence[Record]) -> str:
     digest, pack = blake2b(digest_size=32), encoder().encode
     for record in records:
         digest.update(pack(record))

@@ -1,0 +1,1 @@
+"""What markets have done to margin before: recorded prices, to try the risk engine on."""
