@@ -6,13 +6,16 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
+from keeper.cli import journal_bundle, journal_prune
 from keeper.cli.options import JournalOption, JsonLinesOption, JsonOption
 from keeper.cli.terminal import emit, emit_json, emit_pairs, emit_table, flush, progress, styled
+from keeper.cli.times import written
 from keeper.core.errors import NotHolding, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +24,19 @@ if TYPE_CHECKING:
     from keeper.observe.completeness import Completeness, Stretch
 
 app = typer.Typer(help="Look at the journal.", no_args_is_help=True, rich_markup_mode=None)
+
+app.command(
+    "prune", epilog="Example: keeper journal prune --journal sqlite:///var/lib/keeper/journal.db --keep-days 90"
+)(journal_prune.command)
+
+app.command(
+    "bundle",
+    epilog="Example: keeper journal bundle --journal sqlite:///var/lib/keeper/journal.db "
+    "--from 2026-11-26T14:28:00Z --to 2026-11-26T14:40:00Z -o incident.keeper",
+)(journal_bundle.bundle_command)
+app.command("import", epilog="Example: keeper journal import incident.keeper --journal sqlite://incident.db")(
+    journal_bundle.import_command
+)
 
 FOLLOW_SECONDS = 0.25
 ADVANCE_RECORDS = 1000
@@ -95,6 +111,55 @@ def stat(
         emit_json(statistics)
     else:
         _show(statistics)
+
+
+@app.command(epilog="Example: keeper journal export --journal sqlite:///var/lib/keeper/journal.db --out archive")
+def export(
+    *,
+    journal: JournalOption,
+    form: Annotated[str, typer.Option("--format", help="parquet (a directory) or jsonl.")] = "parquet",
+    out: Annotated[Path | None, typer.Option(help="A new directory for Parquet; JSON lines go to stdout.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Recorded from this time on (ISO 8601, UTC).")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Recorded before this time.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Archive the records as Parquet, by kind and day, or as JSON lines."""
+    from keeper.cli.archive import line, rows, write_parquet
+    from keeper.cli.journals import counted, opened
+
+    if form not in {"parquet", "jsonl"}:
+        raise UsageError(f"--format {form}", "there is no such format", "give parquet or jsonl")
+    if form == "parquet" and out is None:
+        raise UsageError("--out", "is missing", "name a new directory for the Parquet files")
+    if form == "jsonl" and out is not None:
+        raise UsageError(f"--out {out}", "JSON lines go to stdout", "leave it out and redirect stdout")
+    first, end = _instant("--from", since), _instant("--to", until)
+
+    def kept(unix_ms: int) -> bool:
+        return (first is None or unix_ms >= first) and (end is None or unix_ms < end)
+
+    with opened(journal) as reader, progress("exporting", reader.last_sequence) as advance:
+        found = rows(counted(reader.read(1, reader.last_sequence), advance), kept)
+        if out is None:
+            for row in found:
+                emit(line(row))
+            return
+        counts = write_parquet(found, out)
+    if as_json:
+        emit_json({"out": str(out), "records": counts})
+    else:
+        emit_table(("kind", "records"), [(kind, f"{count:,}") for kind, count in counts.items()], right=("records",))
+
+
+def _instant(option: str, text: str | None) -> int | None:
+    """Return the Unix milliseconds of a time; without a zone it is UTC."""
+    if text is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text}", "is no time", "give one as 2026-01-31T12:00:00Z") from None
+    return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _stat_gaps(url: str, *, as_json: bool) -> None:
@@ -180,13 +245,9 @@ def _emit_line(record: Record) -> None:
     from keeper.observe.lines import summary
 
     kind = type(record.body).__name__
-    when = _time(record.recorded_at_ms)
+    when = written(record.recorded_at_ms)
     name = styled(f"{kind:<19}", "cyan" if isinstance(record.body, Decision) else "dim")
     emit(f"{record.sequence:>8}  {when}  {name}  {summary(record.body)}")
-
-
-def _time(unix_ms: int) -> str:
-    return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
 
 
 def _statistics(url: str) -> Statistics:
@@ -205,7 +266,7 @@ def _statistics(url: str) -> Statistics:
             journal=url,
             chain_ids=reader.birth.chain_ids,
             frames=summary.frames,
-            first_sequence=1 if summary.last_sequence else None,
+            first_sequence=reader.first_sequence if summary.last_sequence else None,
             last_sequence=summary.last_sequence,
             payload_bytes=summary.payload_bytes,
             file_bytes=reader.stored_bytes(),
@@ -219,7 +280,7 @@ def _statistics(url: str) -> Statistics:
 
 
 def _show(statistics: Statistics) -> None:
-    times = [_time(at) for at in (statistics.first_unix_ms, statistics.last_unix_ms) if at is not None]
+    times = [written(at) for at in (statistics.first_unix_ms, statistics.last_unix_ms) if at is not None]
     blocks = [str(number) for number in (statistics.first_block, statistics.last_block) if number is not None]
     emit_pairs(
         [

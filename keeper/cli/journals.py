@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from keeper.settings import Settings
 
 ADVANCE_RECORDS = 1000
+Watch = Callable[[Engine, Record], None]
+"""What looks at an engine after each record that it was given."""
 DIGITS_MAX = 19
 """Of a sequence or a block number: both fit into 63 bits."""
 _BLOCK = "block:"
@@ -58,6 +60,22 @@ def new_engine() -> Engine:
     return Engine(open_ledger, STRATEGIES)
 
 
+def first_engine(reader: JournalReader) -> Engine:
+    """Return an engine as it was before the first record that is kept.
+
+    Raises:
+        JournalForeign: records were pruned, and the state before the first kept is not of this version.
+    """
+    cut = reader.first_sequence - 1
+    if cut == 0:
+        return new_engine()
+    for snapshot in reader.snapshots(str(ENGINE_VERSION)):
+        if snapshot.sequence == cut:
+            return engine_from(snapshot)
+    reason = f"begins at sequence {cut + 1}, and the state before it is not of this version"
+    raise JournalForeign(reader.where, reason, "read it with the version that cut it")
+
+
 def best_snapshot(reader: JournalReader, until: int) -> Snapshot | None:
     """Return the newest good snapshot at or before a sequence."""
     snapshots = reader.snapshots(str(ENGINE_VERSION))
@@ -78,7 +96,7 @@ def engine_from(snapshot: Snapshot | None) -> Engine:
 
 def replayed(reader: JournalReader, engine: Engine, until: int, advance: Advance) -> ReplayResult:
     """Step an engine through the records after its own place, ``until`` included."""
-    return replay(_counted(reader.read(engine.sequence + 1, until), advance), engine)
+    return replay(counted(reader.read(engine.sequence + 1, until), advance), engine)
 
 
 def state_at(reader: JournalReader, until: int, advance: Advance) -> Engine:
@@ -88,13 +106,66 @@ def state_at(reader: JournalReader, until: int, advance: Advance) -> Engine:
         JournalForeign: this version decides otherwise than the one that wrote the journal.
         JournalDamaged: a record is not what was written.
     """
-    engine = engine_from(best_snapshot(reader, until))
-    result = replayed(reader, engine, until, advance)
+    engine = engine_before(reader, until)
+    _check(replayed(reader, engine, until, advance))
+    return engine
+
+
+def state_beside(reader: JournalReader, until: int, advance: Advance, take: Callable[[Record], None]) -> Engine:
+    """Return the engine's state after a record, and hand over every record up to there, all in one pass.
+
+    Raises:
+        JournalForeign: this version decides otherwise than the one that wrote the journal.
+        JournalDamaged: a record is not what was written.
+    """
+    engine = engine_before(reader, until)
+    _check(replay(_handed(counted(reader.read(1, until), advance), take), engine))
+    return engine
+
+
+def state_watched(reader: JournalReader, until: int, advance: Advance, watch: Watch) -> Engine:
+    """Return the engine's state after a record; a watch sees the engine after every record from the first.
+
+    Raises:
+        JournalForeign: this version decides otherwise than the one that wrote the journal.
+        JournalDamaged: a record is not what was written.
+    """
+    engine = first_engine(reader)
+    _check(replay(_watched(counted(reader.read(1, until), advance), engine, watch), engine))
+    return engine
+
+
+def engine_before(reader: JournalReader, until: int) -> Engine:
+    """Return the engine of the newest good snapshot at or before a sequence, or that before the first record."""
+    snapshot = best_snapshot(reader, until)
+    return first_engine(reader) if snapshot is None else engine_from(snapshot)
+
+
+def _watched(records: Iterable[Record], engine: Engine, watch: Watch) -> Iterator[Record]:
+    """Yield the records; who asks for the next has stepped the engine through the last."""
+    for record in records:
+        yield record
+        watch(engine, record)
+
+
+def end_of_group(reader: JournalReader, sequence: int) -> int:
+    """Return the last record that follows from the same fact as this one: decisions are not torn from their fact."""
+    for record in reader.read(sequence + 1):
+        if record.cause == 0:
+            return record.sequence - 1
+    return max(sequence, reader.last_sequence)
+
+
+def record_at(reader: JournalReader, sequence: int) -> Record:
+    """Return the record at a place that the journal has."""
+    return next(iter(reader.read(sequence, sequence)))
+
+
+def _check(result: ReplayResult) -> None:
     if result.divergence is not None:
         place = f"journal record {result.divergence.sequence}"
         reason = "this version decides otherwise than the one that wrote it"
         raise JournalForeign(place, reason, "read it with that version; `keeper replay` shows the difference")
-    return engine
 
 
 def sequence_of(reader: JournalReader, place: str | None) -> int:
@@ -108,8 +179,10 @@ def sequence_of(reader: JournalReader, place: str | None) -> int:
     number = _number(place.removeprefix(_BLOCK), place)
     if place.startswith(_BLOCK):
         return _end_of_block(reader, number)
-    if not 1 <= number <= reader.last_sequence:
-        raise UsageError(f"sequence {number}", "is not in the journal", f"give one from 1 to {reader.last_sequence}")
+    first = reader.first_sequence
+    if not first <= number <= reader.last_sequence:
+        remedy = f"give one from {first} to {reader.last_sequence}"
+        raise UsageError(f"sequence {number}", "is not in the journal", remedy)
     return number
 
 
@@ -147,7 +220,14 @@ def _watermark_after(record: Record) -> int | None:
     return None
 
 
-def _counted(records: Iterable[Record], advance: Advance) -> Iterator[Record]:
+def _handed(records: Iterable[Record], take: Callable[[Record], None]) -> Iterator[Record]:
+    for record in records:
+        take(record)
+        yield record
+
+
+def counted(records: Iterable[Record], advance: Advance) -> Iterator[Record]:
+    """Pass records on, and tell how many there were."""
     for count, record in enumerate(records, 1):
         yield record
         if count % ADVANCE_RECORDS == 0:

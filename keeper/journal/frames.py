@@ -7,6 +7,9 @@ handed over is whole or absent too, and is never divided between frames.
 Each frame's hash covers the hash before it, every field of its header (codec and spans included) and its payload as
 stored. So one comparison, made before anything is decompressed or decoded, proves that a frame is the one that was
 written, in the place where it was written, with nothing missing before it.
+
+The payload counts by its digest, so that whoever has only the digest can follow the chain past a frame that he may not
+read. Frames of before that (:data:`BY_DIGEST` is not in their codec) are hashed with the payload itself.
 """
 
 from __future__ import annotations
@@ -29,6 +32,12 @@ from keeper.journal.upcast import Upcasts, upgrade_records
 
 CODEC_PLAIN = 0
 CODEC_ZSTD = 1
+BY_DIGEST = 2
+"""Added to a codec: the hash covers the payload's digest."""
+REDACTED = 4
+"""Added to a codec: the records are not as written. Before them stand the digest of what was, and a checksum."""
+CUT = 8
+"""The codec of a frame of which only spans and hash are kept, as the first: what was before is not here."""
 COMPRESS_BYTES_MIN = 512
 """Below this, compressing costs more than the page it saves."""
 ZSTD_LEVEL = 1
@@ -133,9 +142,9 @@ class FrameSealer:
     def seal(self, groups: Sequence[Group]) -> Frame:
         """Return the next frame."""
         packed = b"".join([_list_head(sum(group.record_count for group in groups)), *(group.body for group in groups)])
-        codec, payload = CODEC_PLAIN, packed
+        codec, payload = CODEC_PLAIN | BY_DIGEST, packed
         if len(packed) >= COMPRESS_BYTES_MIN:
-            codec, payload = CODEC_ZSTD, self._compressor.compress(packed)
+            codec, payload = CODEC_ZSTD | BY_DIGEST, self._compressor.compress(packed)
         header = _header(groups, codec)
         self.tip = frame_hash(self.tip, header, payload)
         return Frame(header, self.tip, payload)
@@ -155,11 +164,40 @@ def _header(groups: Sequence[Group], codec: int) -> Header:
 
 
 def frame_hash(previous: Hash32, header: Header, payload: bytes) -> Hash32:
-    """Return blake2b-256 of the hash before, the header's fields as big-endian 64-bit integers, and the payload."""
+    """Return blake2b-256 of the hash before, the header (big-endian 64-bit integers) and the payload's digest.
+
+    Of a redacted frame it is the hash of the frame as written.
+    """
+    if header.codec & REDACTED:
+        return link_hash(previous, original_header(header), payload[:HASH_LENGTH])
+    return link_hash(previous, header, payload_digest(payload) if header.codec & BY_DIGEST else payload)
+
+
+def link_hash(previous: Hash32, header: Header, sealed: bytes) -> Hash32:
+    """Return a frame's hash from what stands for its payload there."""
     digest = blake2b(previous, digest_size=HASH_LENGTH)
     digest.update(_HEADER.pack(*header))
-    digest.update(payload)
+    digest.update(sealed)
     return Hash32(digest.digest())
+
+
+def payload_digest(payload: bytes) -> bytes:
+    """Return blake2b-256 of a payload as stored."""
+    return blake2b(payload, digest_size=HASH_LENGTH).digest()
+
+
+def original_header(header: Header) -> Header:
+    """Return the header that a redacted frame had when it was written."""
+    return header._replace(codec=header.codec & ~REDACTED)
+
+
+def redact_frame(frame: Frame, records: Sequence[Record]) -> Frame:
+    """Put other records in the place of a frame's, which must be sealed by its digest; its hash stays."""
+    invariant(frame.header.codec & BY_DIGEST, "journal", "a frame whose place could not be proven without its records")
+    content = zstandard.ZstdCompressor().compress(_ENCODER.encode(list(records)))
+    checksum = payload_digest(frame.hash + content)
+    header = frame.header._replace(codec=frame.header.codec | REDACTED)
+    return Frame(header, frame.hash, payload_digest(frame.payload) + checksum + content)
 
 
 def check_frame(frame: Frame, previous: Hash32, first_sequence: int, where: str) -> None:
@@ -171,8 +209,15 @@ def check_frame(frame: Frame, previous: Hash32, first_sequence: int, where: str)
     header = frame.header
     if header.first_sequence != first_sequence:
         raise JournalDamaged(where, f"records from sequence {first_sequence} are missing", RESTORE)
-    if frame_hash(previous, header, frame.payload) != frame.hash:
+    if frame_hash(previous, header, frame.payload) != frame.hash or not _redacted_as_written(frame):
         raise JournalDamaged(where, f"the frame at sequence {first_sequence} is not what was written", RESTORE)
+
+
+def _redacted_as_written(frame: Frame) -> bool:
+    if not frame.header.codec & REDACTED:
+        return True
+    checksum, content = frame.payload[HASH_LENGTH : 2 * HASH_LENGTH], frame.payload[2 * HASH_LENGTH :]
+    return checksum == payload_digest(frame.hash + content)
 
 
 class FrameDecoder:
@@ -208,9 +253,11 @@ class FrameDecoder:
 
     def _records(self, frame: Frame) -> list[Record]:
         packed, codec = frame.payload, frame.header.codec
-        if codec == CODEC_ZSTD:
+        if codec in (BY_DIGEST | REDACTED, CODEC_ZSTD | BY_DIGEST | REDACTED):
+            packed = expanded(packed[2 * HASH_LENGTH :])
+        elif codec in (CODEC_ZSTD, CODEC_ZSTD | BY_DIGEST):
             packed = expanded(packed)
-        elif codec != CODEC_PLAIN:
+        elif codec not in (CODEC_PLAIN, BY_DIGEST):
             reason = f"the frame at sequence {frame.header.first_sequence} has codec {codec}, which is not known"
             raise JournalForeign(self._where, reason, "upgrade margin-keeper to the version that wrote it")
         try:

@@ -23,7 +23,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 class JournalStatistics(msgspec.Struct, frozen=True):
     """How much a journal holds and how much waits to be written, now and at worst.
 
-    ``fault`` says why it was stopped, ``None`` while it can be written. ``stored_bytes`` is what it takes on disk.
+    ``fault`` says why it was stopped, ``None`` while it can be written. ``stored_bytes`` is what it takes on disk,
+    ``disk_free_bytes`` what that disk has left for whoever is not root, ``None`` without a disk.
     """
 
     last_sequence: int
@@ -34,6 +35,7 @@ class JournalStatistics(msgspec.Struct, frozen=True):
     peak_queued_bytes: int
     fault: str | None
     stored_bytes: int
+    disk_free_bytes: int | None = None
 
 
 class Journal(Protocol):

@@ -18,7 +18,7 @@ from keeper.core.codec import Record
 from keeper.core.errors import JournalDamaged, UsageError
 from keeper.core.ids import Hash32
 from keeper.journal import tables
-from keeper.journal.frames import RESTORE, Frame, FrameDecoder, check_frame
+from keeper.journal.frames import CUT, NO_BLOCK, RESTORE, Frame, FrameDecoder, Header, check_frame
 from keeper.journal.mark import Mark, read_mark
 from keeper.journal.protocol import Snapshot
 from keeper.journal.snapshots import StoredSnapshot, good_snapshots
@@ -31,9 +31,13 @@ _HEADER_COLUMNS = "first_sequence, last_sequence, first_unix_ms, last_unix_ms, f
 _PAGE = f"SELECT {_HEADER_COLUMNS}, hash, payload FROM frames WHERE first_sequence >= ? ORDER BY first_sequence LIMIT ?"  # noqa: S608 - constants
 _PLACE = """SELECT last_sequence, hash FROM frames WHERE first_sequence < ?1 AND last_sequence < ?1
     ORDER BY first_sequence DESC LIMIT 1"""
-_SUMMARY = """SELECT count(*), coalesce(max(last_sequence), 0), min(first_unix_ms), max(last_unix_ms),
+_BEFORE = f"""SELECT {_HEADER_COLUMNS}, hash FROM frames WHERE first_sequence < ?1 AND last_sequence < ?1
+    ORDER BY first_sequence DESC LIMIT 1"""  # noqa: S608 - constants
+_FIRST = "SELECT codec, last_sequence FROM frames ORDER BY first_sequence LIMIT 1"
+_SUMMARY = f"""SELECT count(*), coalesce((SELECT max(last_sequence) FROM frames), 0),
+    min(first_unix_ms), max(last_unix_ms),
     min(nullif(first_block, -1)), nullif(max(last_block), -1), coalesce(sum(length(payload)), 0),
-    (SELECT count(*) FROM snapshots) FROM frames"""
+    (SELECT count(*) FROM snapshots) FROM frames WHERE codec <> {CUT}"""  # noqa: S608 - constants
 _SNAPSHOTS = "SELECT sequence, engine_version, state_hash, hash, payload FROM snapshots ORDER BY sequence DESC"
 
 
@@ -96,6 +100,13 @@ class JournalReader:
         """The newest sequence that is committed now; zero in an empty journal."""
         return self.tip()[0]
 
+    @property
+    def first_sequence(self) -> int:
+        """The first sequence that is kept: one, unless what was before it was pruned or left out of a bundle."""
+        with tables.translated(self.path):
+            row = tables.one(self._connection, _FIRST)
+            return row[1] + 1 if row is not None and row[0] == CUT else 1
+
     def tip(self) -> tuple[int, Hash32]:
         """Return the newest committed sequence and the hash there; zero and the birth hash in an empty journal."""
         return self._place(SEQUENCE_MAX)
@@ -120,11 +131,12 @@ class JournalReader:
             yield from records
 
     def frames(self, first: int, last: int) -> Iterator[Frame]:
-        """Yield the checked frames that hold the records from ``first`` to ``last``, which must exist.
+        """Yield the checked frames that hold the records from ``first``, or from the first kept, to ``last``.
 
         Raises:
             JournalDamaged: one of them is not what was written, or is missing.
         """
+        first = max(first, self.first_sequence)
         if first > last:
             return
         before, previous = self._place(first)
@@ -163,6 +175,18 @@ class JournalReader:
         with tables.translated(self.path):
             rows = self._connection.execute(_PAGE, (sequence, PAGE_FRAMES)).fetchall()
             return [msgspec.convert((row[:7], *row[7:]), Frame, builtin_types=(bytes,)) for row in rows]
+
+    def place(self, sequence: int) -> tuple[int, Hash32]:
+        """Return the end and the hash of the newest frame that ends before ``sequence``, of the birth if none."""
+        return self._place(sequence)
+
+    def base_of(self, sequence: int) -> tuple[Header, Hash32]:
+        """Return the header and the hash of the frame before a sequence, of the birth if none."""
+        with tables.translated(self.path):
+            row = tables.one(self._connection, _BEFORE, (sequence,))
+            if row is None:
+                return Header(0, 0, 0, 0, NO_BLOCK, NO_BLOCK, CUT), self.birth.hash
+            return msgspec.convert((row[:7], row[7]), tuple[Header, Hash32], builtin_types=(bytes,))
 
     def _place(self, sequence: int) -> tuple[int, Hash32]:
         """Return the end and the hash of the newest frame that ends before ``sequence``."""

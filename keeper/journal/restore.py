@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import structlog
 
+from keeper.core.codec import Record
 from keeper.core.errors import JournalDamaged, JournalForeign
 from keeper.core.ports import Clock
 from keeper.engine.replay import replay
@@ -40,7 +41,7 @@ def restored(journal: Journal, open_ledger: OpenLedger, strategies: Mapping[str,
     """
     engine = _from_snapshot(journal, open_ledger, strategies)
     snapshot_sequence, begun = engine.sequence, clock.monotonic()
-    result = replay(journal.read(engine.sequence + 1), engine)
+    result = replay(_whole(journal.read(engine.sequence + 1), engine.sequence), engine)
     if result.divergence is not None:
         raise JournalForeign(
             f"journal record {result.divergence.sequence}",
@@ -48,6 +49,16 @@ def restored(journal: Journal, open_ledger: OpenLedger, strategies: Mapping[str,
             "drain with that version and start a new journal; `keeper replay` shows the difference",
         )
     return Restored(engine, snapshot_sequence, clock.monotonic() - begun)
+
+
+def _whole(records: Iterable[Record], sequence: int) -> Iterator[Record]:
+    """Pass records on; those of a pruned journal say nothing without the state before them."""
+    for count, record in enumerate(records):
+        if count == 0 and sequence == 0 and record.sequence != 1:
+            place = f"journal record {record.sequence}"
+            reason = "is the first that is kept, and no snapshot of this version stands before it"
+            raise JournalForeign(place, reason, "drain with the version that pruned it and start a new journal")
+        yield record
 
 
 def _from_snapshot(journal: Journal, open_ledger: OpenLedger, strategies: Mapping[str, Decide]) -> Engine:

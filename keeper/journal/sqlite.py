@@ -156,6 +156,7 @@ class SqliteJournal:
             self._peak_queued_bytes,
             None if self._writer.stopped is None else str(self._writer.stopped),
             self._stored_bytes(),
+            self._disk_free_bytes(),
         )
 
     def close(self) -> None:
@@ -175,6 +176,10 @@ class SqliteJournal:
         except FileNotFoundError:
             remedy = "put it back, then start again"
             raise JournalStopped(self._where, "was moved or removed", remedy) from None
+
+    def _disk_free_bytes(self) -> int:
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize
 
     def _accept(self, item: Group | TakenSnapshot, size: int) -> None:
         self._accepted_bytes += size

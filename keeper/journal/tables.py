@@ -71,7 +71,12 @@ class Birth(NamedTuple):
 
 def new_birth(chain_ids: Sequence[int]) -> Birth:
     """Return the identity of a new journal of these chains."""
-    return _birth(os.urandom(16), " ".join(str(chain_id) for chain_id in sorted(chain_ids)))
+    return birth_of(os.urandom(16), chain_ids)
+
+
+def birth_of(journal_id: bytes, chain_ids: Sequence[int]) -> Birth:
+    """Return the identity of the journal with this id."""
+    return _birth(journal_id, " ".join(str(chain_id) for chain_id in sorted(chain_ids)))
 
 
 def _birth(journal_id: bytes, chain_ids: str) -> Birth:

@@ -10,6 +10,7 @@ import msgspec
 
 from keeper.core.errors import JournalDamaged
 from keeper.core.ids import to_hex
+from keeper.journal.frames import REDACTED
 from keeper.journal.reader import JournalReader
 from keeper.journal.snapshots import snapshot_fault
 
@@ -34,18 +35,24 @@ class Verification(msgspec.Struct, frozen=True):
     snapshots_good: int
     snapshots_bad: tuple[int, ...]
     violation: Violation | None
+    first_sequence: int = 1
+    frames_redacted: int = 0
 
 
 def verify(reader: JournalReader) -> Verification:
     """Read everything. Opening the reader has already compared the journal with its high-water mark."""
-    frames, last, tip = 0, 0, reader.birth.hash
+    first = reader.first_sequence
+    frames, redacted, records = 0, 0, 0
+    last, tip = reader.place(first)
     violation = None
     try:
         for frame in reader.frames(1, reader.last_sequence):
-            reader.decode(frame)
+            records += len(reader.decode(frame))
+            redacted += bool(frame.header.codec & REDACTED)
             frames, last, tip = frames + 1, frame.header.last_sequence, frame.hash
     except JournalDamaged as error:
         violation = Violation(last + 1, str(error))
     rows = reader.stored_snapshots()
     bad = tuple(row.sequence for row in rows if snapshot_fault(row, reader.birth.hash, last) is not None)
-    return Verification(frames, last, last, to_hex(tip), len(rows) - len(bad), bad, violation)
+    good = len(rows) - len(bad)
+    return Verification(frames, records, last, to_hex(tip), good, bad, violation, first, redacted)

@@ -38,7 +38,8 @@ MARK_SECONDS = 1.0
 _INSERT_FRAME = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_SNAPSHOT = "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)"
 _PRUNE_SNAPSHOTS = """DELETE FROM snapshots WHERE sequence NOT IN
-    (SELECT sequence FROM snapshots ORDER BY sequence DESC LIMIT ?)"""
+    (SELECT sequence FROM snapshots ORDER BY sequence DESC LIMIT ?)
+    AND sequence NOT IN (SELECT last_sequence FROM frames WHERE codec = 8)"""
 
 
 class TakenSnapshot(NamedTuple):

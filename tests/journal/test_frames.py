@@ -15,6 +15,7 @@ from keeper.core.facts import BlockFinalized, BlocksBackfilled
 from keeper.core.ids import Hash32
 from keeper.journal.expanding import EXPANDED_BYTES_MAX
 from keeper.journal.frames import (
+    BY_DIGEST,
     CODEC_PLAIN,
     CODEC_ZSTD,
     NO_BLOCK,
@@ -77,8 +78,8 @@ def test_groups_join_into_one_list(count: int) -> None:
 
 def test_small_frames_stay_plain() -> None:
     """A payload is compressed when that saves something."""
-    assert seal(encode_group(ticks(1), 1, 0)).header.codec == CODEC_PLAIN
-    assert seal(encode_group(ticks(200), 1, 0)).header.codec == CODEC_ZSTD
+    assert seal(encode_group(ticks(1), 1, 0)).header.codec == CODEC_PLAIN | BY_DIGEST
+    assert seal(encode_group(ticks(200), 1, 0)).header.codec == CODEC_ZSTD | BY_DIGEST
 
 
 def test_the_header_spans_its_records() -> None:
@@ -91,7 +92,7 @@ def test_the_header_spans_its_records() -> None:
         encode_group(ticks(60), 4, 1500),
     ]
 
-    assert seal(*groups).header == Header(1, 63, 1000, 2000, 1, 7, CODEC_ZSTD)
+    assert seal(*groups).header == Header(1, 63, 1000, 2000, 1, 7, CODEC_ZSTD | BY_DIGEST)
     assert seal(groups[2]).header[4:6] == (NO_BLOCK, NO_BLOCK)
 
 
@@ -135,7 +136,7 @@ TICK = encoder().encode([[5, 0, 0, ticks(1)[0][0]]])
         (forged(zstandard.compress(TICK) + b"\0", CODEC_ZSTD), r"cannot be decoded \(is not compressed as it says"),
         (forged(b"\x28\xb5\x2f\xfd\xe0" + b"\x7f" * 8, CODEC_ZSTD), r"expands to \d+ bytes, more than 536870912"),
         (forged(zstandard.ZstdCompressor(write_content_size=False).compress(TICK), CODEC_ZSTD), "an unknown length"),
-        (forged(TICK, 7), "has codec 7, which is not known; upgrade margin-keeper"),
+        (forged(TICK, 16), "has codec 16, which is not known; upgrade margin-keeper"),
     ],
 )
 def test_a_forged_frame_is_refused(frame: Frame, reason: str) -> None:

@@ -1,0 +1,1 @@
+"""Incidents that happened, each a bundle that `keeper journal import --as-test` put here."""
