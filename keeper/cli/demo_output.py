@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from keeper.cli.accounts import Accounts, accounts_of, engine_at, show_accounts
 from keeper.cli.terminal import emit, emit_json, emit_pairs, emit_table
 from keeper.cli.verify import Verified
 from keeper.core.units import BaseAmount
@@ -15,8 +16,9 @@ from keeper.lab.demo.summary import AccountStory
 WAD = 10**18
 ETHER = 10**18
 MOVED = ("slices", "repaid $", "seized $", "profit $", "gas ETH")
-COLUMNS = ("venue", "account", "health", *MOVED)
-VENUE_COLUMNS = ("venue", "accounts hurt", "helped", "breaches", *MOVED)
+COLUMNS = ("venue", "account", "called", "health", *MOVED)
+VENUE_COLUMNS = ("venue", "called", "hurt", "forewarned", "helped", "breaches", *MOVED)
+NEAREST_SHOWN = 8
 HEALTH_SHOWN_MAX = 1_000
 WHOLE_DOLLARS_FROM = 1_000
 
@@ -32,7 +34,7 @@ def show(result: DemoResult, verified: Verified | None, *, as_json: bool) -> Non
         emit_json({**asdict(result), "config": str(result.config), "verified": verified})
         return
     accounts = result.summary.accounts.values()
-    emit("\naccounts that were helped: lowest health seen, and health on chain now")
+    emit("\naccounts that were helped: blocks from margin call to breach, lowest health seen, and health on chain now")
     emit_table(
         COLUMNS,
         [_row(story, result.health_after_wad[story.account]) for story in accounts],
@@ -40,6 +42,9 @@ def show(result: DemoResult, verified: Verified | None, *, as_json: bool) -> Non
     )
     emit("\nby venue, all by one daemon and one signer")
     emit_table(VENUE_COLUMNS, [_venue_row(result, venue) for venue in result.summary.hurt], right=VENUE_COLUMNS[1:])
+    emit("\nnearest to the line now: the venue's health, and the second opinion beside it")
+    nearest = accounts_of(engine_at("demo", None, result.journal_url, None), None)
+    show_accounts(Accounts(nearest.watermark, nearest.accounts[:NEAREST_SHOWN]))
     emit()
     emit_pairs(list(_figures(result, verified).items()))
 
@@ -68,13 +73,15 @@ def _venue_row(result: DemoResult, venue: str) -> list[str]:
     summary = result.summary
     stories = [story for story in summary.accounts.values() if story.venue == venue]
     helped = sum(story.slices > 0 for story in stories)
-    return [venue, *map(str, (summary.hurt[venue], helped, summary.breaches[venue])), *_moved(stories)]
+    called, hurt, forewarned = (each.get(venue, 0) for each in (summary.called, summary.hurt, summary.forewarned))
+    return [venue, *map(str, (called, hurt, forewarned, helped, summary.breaches[venue])), *_moved(stories)]
 
 
 def _row(story: AccountStory, health_after_wad: int) -> list[str]:
     return [
         story.venue,
         f"{story.account[:6]}…{story.account[-4:]}",
+        "-" if story.called_blocks_before is None else f"{story.called_blocks_before} before",
         f"{story.health_min_wad / WAD:.4f} → {_health(health_after_wad)}",
         *_moved([story]),
     ]

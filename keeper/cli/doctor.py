@@ -38,8 +38,10 @@ async def examine(settings: Settings, findings: Findings) -> None:
     """Make every check, in an order in which each failure explains the ones after it."""
     from keeper.cli.doctor_chain import examine_chain
     from keeper.cli.doctor_host import examine_host
+    from keeper.cli.doctor_own import examine_own
 
     examine_host(settings, findings)
+    examine_own(settings, findings)
     for name in settings.chains:
         await examine_chain(settings, name, findings)
 

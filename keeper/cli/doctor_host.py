@@ -13,7 +13,7 @@ from keeper.core.errors import ConfigError, CredentialError, NotHolding
 from keeper.core.ids import to_hex
 from keeper.execution.keys import keystore_address, unlock_keystore
 from keeper.journal.urls import journal_path
-from keeper.settings import Settings
+from keeper.settings import Settings, http_token
 
 GIB_BYTES = 1 << 30
 FREE_BYTES_MIN = GIB_BYTES
@@ -22,6 +22,7 @@ MEMORY = "memory://"
 
 def examine_host(settings: Settings, findings: Findings) -> None:
     """Check what is on this machine."""
+    findings.check("http", partial(_http, settings))
     for name in settings.signers:
         findings.check(f"signer {name}", partial(_keystore, settings, name))
     if settings.journal.url == MEMORY:
@@ -29,6 +30,15 @@ def examine_host(settings: Settings, findings: Findings) -> None:
     path = journal_path(settings.journal.url)
     if findings.check("journal", partial(_journal, settings, path)):
         findings.check("disk", partial(_disk, path))
+
+
+def _http(settings: Settings) -> str:
+    """Say who may ask the HTTP server."""
+    whom = "this host only" if settings.http.listen.is_loopback else "whoever has the token"
+    switch = (
+        "with the token" if http_token(settings) is not None and settings.limits.kill_switch_file else "by its file"
+    )
+    return f"{settings.http.listen} answers {whom}, the kill switch is set {switch}"
 
 
 def _keystore(settings: Settings, name: str) -> str:

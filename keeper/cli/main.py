@@ -20,12 +20,15 @@ from keeper import __version__
 from keeper.cli.accounts import command as accounts
 from keeper.cli.demo import command as demo
 from keeper.cli.doctor import command as doctor
+from keeper.cli.explain import command as explain
 from keeper.cli.journal import app as journal
 from keeper.cli.keys import app as keys
 from keeper.cli.lab import app as lab
 from keeper.cli.margin import command as margin
+from keeper.cli.postmortem import command as postmortem
 from keeper.cli.replay import command as replay
 from keeper.cli.run import command as run
+from keeper.cli.stress import app as stress
 from keeper.cli.terminal import PipeClosed, emit, flush
 from keeper.cli.verify import command as verify
 from keeper.core.errors import KeeperError
@@ -47,8 +50,10 @@ EXAMPLES: dict[Callable[..., None], str] = {
     doctor: "keeper doctor -c keeper.toml",
     accounts: "keeper accounts -c keeper.toml --below 1.05 --at block:120",
     margin: "keeper margin 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 -c keeper.toml",
-    replay: "keeper replay --journal sqlite:///var/lib/keeper/journal.db --until block:120",
+    explain: "keeper explain 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 -c keeper.toml --at block:120",
+    replay: "keeper replay --journal sqlite:///var/lib/keeper/journal.db --set limits.gas_price_gwei_max=400",
     verify: "keeper verify --journal sqlite:///var/lib/keeper/journal.db",
+    postmortem: "keeper postmortem --journal sqlite:///var/lib/keeper/journal.db --from block:80 -o report.html",
 }
 for each, example in EXAMPLES.items():
     name = each.__module__.rpartition(".")[2]
@@ -56,6 +61,7 @@ for each, example in EXAMPLES.items():
 app.add_typer(journal, name="journal")
 app.add_typer(keys, name="keys")
 app.add_typer(lab, name="lab")
+app.add_typer(stress, name="stress")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag

@@ -87,10 +87,11 @@ def margins_of(engine: Engine, account: Address, venue: str | None) -> Margins:
     """
     ledgers = chosen(engine, venue)
     watermark = watermark_of(engine, ledgers[0].chain_id)
-    return Margins(watermark, to_hex(account), [_shown(ledger, account) for ledger in ledgers])
+    return Margins(watermark, to_hex(account), [shown(ledger, account) for ledger in ledgers])
 
 
-def _shown(ledger: Ledger, account: Address) -> MarginShown:
+def shown(ledger: Ledger, account: Address) -> MarginShown:
+    """Explain the account's margin at a venue."""
     breakdown, health = ledger.breakdown(account), ledger.margin(account).health
     buckets = [_bucket(bucket, breakdown) for bucket in breakdown.buckets]
     return MarginShown(
@@ -119,10 +120,15 @@ def _show(found: Margins) -> None:
     for margin in found.margins:
         said = margin.status if margin.reason is None else f"{margin.status}: {margin.reason}"
         emit(f"{margin.venue}: {margin.kind} margin, {said}")
-        for bucket in margin.buckets:
-            _show_bucket(bucket)
+        show_buckets(margin)
     place = f"block {found.watermark.block} of chain {found.watermark.chain} {found.watermark.hash}"
     emit(styled(f"{found.account} at {place}", "dim"))
+
+
+def show_buckets(margin: MarginShown) -> None:
+    """Print the terms of each bucket, their sums, and what is left."""
+    for bucket in margin.buckets:
+        _show_bucket(bucket)
 
 
 def _show_bucket(bucket: BucketShown) -> None:
@@ -131,20 +137,20 @@ def _show_bucket(bucket: BucketShown) -> None:
             line.item,
             "" if line.asset is None else to_hex(line.asset),
             str(int(line.amount)) if line.asset is not None else "",
-            _figure(line.value, bucket.scale),
-            _figure(line.weight_wad, BigInt(Wad.ONE)),
-            _figure(line.equity, bucket.scale),
-            _figure(line.requirement, bucket.scale),
+            figure(line.value, bucket.scale),
+            figure(line.weight_wad, BigInt(Wad.ONE)),
+            figure(line.equity, bucket.scale),
+            figure(line.requirement, bucket.scale),
         )
         for line in bucket.lines
     ]
-    sums = (_figure(bucket.equity, bucket.scale), _figure(bucket.requirement, bucket.scale))
+    sums = (figure(bucket.equity, bucket.scale), figure(bucket.requirement, bucket.scale))
     figures = ("amount", "value", "weight", "equity", "requirement")
     emit_table(("item", "asset", *figures), [*rows, ("in all", "", "", "", "", *sums)], right=figures)
-    emit(f"{_figure(bucket.surplus, bucket.scale) or '0'} {bucket.unit} left")
+    emit(f"{figure(bucket.surplus, bucket.scale) or '0'} {bucket.unit} left")
 
 
-def _figure(amount: BigInt, scale: BigInt) -> str:
+def figure(amount: BigInt, scale: BigInt) -> str:
     """Write an amount in whole units, with as many decimals as it has; nothing for nothing."""
     whole, part = divmod(abs(int(amount)), int(scale))
     decimals = str(part).rjust(len(str(int(scale))) - 1, "0").rstrip("0")

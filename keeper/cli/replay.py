@@ -1,8 +1,9 @@
-"""``keeper replay``: the engine over the recorded facts again."""
+"""``keeper replay``: the engine over the recorded facts again, as it was told to decide or by other settings."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -10,7 +11,9 @@ import typer
 
 from keeper.cli.options import JournalOption, JsonOption
 from keeper.cli.terminal import emit_json, emit_pairs, progress
-from keeper.core.errors import NotHolding
+from keeper.core.errors import NotHolding, UsageError
+
+DIFFERENCES_SHOWN = 20
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,9 +43,31 @@ def command(
     from_snapshot: Annotated[
         bool, typer.Option("--from-snapshot", help="Begin at the newest good snapshot, not at the first record.")
     ] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Decide by this value, as the configuration file would have it; may be repeated.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Decide by this whole configuration file.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="How many differences to show.")] = DIFFERENCES_SHOWN,
     as_json: JsonOption = False,
 ) -> None:
-    """Step the recorded facts again; say whether every decision came out the same."""
+    """Step the recorded facts again; say whether every decision came out the same.
+
+    With other settings: which decisions would have differed, on the market as it was.
+    """
+    if changes or config is not None:
+        from keeper.cli.what_if import tell
+
+        if from_snapshot:
+            raise UsageError("--from-snapshot", "what if begins at the first record", "leave it out")
+        tell(journal, until, changes or (), config, limit, as_json=as_json)
+        return
     result = replay_journal(journal, until, from_snapshot=from_snapshot)
     if as_json:
         emit_json(result)
@@ -58,13 +83,13 @@ def replay_journal(url: str, until: str | None = None, *, from_snapshot: bool = 
     Raises:
         KeeperError: the journal cannot be read, or ``until`` is not in it.
     """
-    from keeper.cli.journals import best_snapshot, engine_from, opened, replayed, sequence_of
+    from keeper.cli.journals import engine_before, first_engine, opened, replayed, sequence_of
     from keeper.cli.verify import difference
     from keeper.core.ids import to_hex
 
     with opened(url) as reader:
         last = sequence_of(reader, until)
-        engine = engine_from(best_snapshot(reader, last) if from_snapshot else None)
+        engine = engine_before(reader, last) if from_snapshot else first_engine(reader)
         first = engine.sequence
         started = time.monotonic()
         with progress("replaying", last - first) as advance:

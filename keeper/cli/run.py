@@ -40,7 +40,7 @@ def command(
     from keeper.app.dumps import forbid_dumps
     from keeper.app.keys import opening_keys
     from keeper.observe.log import configure_logging
-    from keeper.settings import Settings, development_keys, forget_secrets, load_settings
+    from keeper.settings import Settings, development_keys, forget_secrets, load_settings, withheld
 
     if live:
         forbid_dumps()  # before the first secret is read
@@ -49,6 +49,7 @@ def command(
     if live and settings.mode != "live":
         structlog.get_logger().warning("dry run", reason='the file says mode = "dry-run"', remedy='set mode = "live"')
     live = live and settings.mode == "live"
+    secrets = withheld(settings)
     keys = opening_keys(settings, development_keys(settings, os.environ) if dev else {}, live=live)
     settings = settings.without_secrets()
     forget_secrets(os.environ)
@@ -60,7 +61,7 @@ def command(
     def reread() -> Settings:
         return load_settings(config, os.environ, dev=dev).without_secrets()
 
-    daemon = run_daemon(settings, keys, live=live, reread=reread, release=tuple(release_signer or ()))
+    daemon = run_daemon(settings, keys, live=live, reread=reread, release=tuple(release_signer or ()), secrets=secrets)
     uvloop.run(_unless_told_to_leave(daemon))
 
 

@@ -86,6 +86,19 @@ def emit_pairs(pairs: Sequence[tuple[str, str]]) -> None:
         emit(f"{name:<{width}}  {value}")
 
 
+def emit_tree(label: str, branches: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Print a label, below it the branches, and below each of these its leaves."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    tree = Tree(Text(label))
+    for name, leaves in branches:
+        branch = tree.add(Text(name))
+        for leaf in leaves:
+            branch.add(Text(leaf))
+    _print(_console(), tree)
+
+
 def styled(text: str, style: str) -> str:
     """Return text in a style on a terminal, as it is elsewhere."""
     from rich.text import Text
@@ -98,14 +111,25 @@ def styled(text: str, style: str) -> str:
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Advance]:
-    """Show a bar on stderr for long work; the callable given takes how many steps were done."""
+    """Show a bar on stderr for long work, with its speed and the time that is left.
+
+    The callable given takes how many steps were done.
+    """
     if not sys.stderr.isatty():
         yield lambda _done: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn, Task
+    from rich.text import Text
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    class Speed(ProgressColumn):
+        """Steps in a second."""
+
+        def render(self, task: Task) -> Text:
+            """Write the speed, once it is known."""
+            return Text("" if task.speed is None else f"{task.speed:,.0f}/s", style="dim")
+
+    with Progress(*Progress.get_default_columns(), Speed(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)
         yield lambda done: bar.advance(task, done)
 

@@ -44,6 +44,8 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     snapshots_bad: tuple[int, ...]
     seconds: float
     fault: Fault | None
+    first_sequence: int = 1
+    frames_redacted: int = 0
 
     def error(self) -> KeeperError | None:
         """Return the fault as the error to leave with."""
@@ -104,6 +106,8 @@ def verify_journal(url: str) -> Verified:
         snapshots_bad=whole.snapshots_bad,
         seconds=round(time.monotonic() - started, 3),
         fault=fault or replayed.fault,
+        first_sequence=whole.first_sequence,
+        frames_redacted=whole.frames_redacted,
     )
 
 
@@ -118,6 +122,7 @@ def show(verified: Verified) -> None:
             ("replayed", f"{verified.facts:,} facts gave {verified.decisions:,} decisions, all as recorded"),
             ("snapshots", f"{verified.snapshots_compared} compared{bad}"),
             ("state", verified.state_hash or "-"),
+            *_not_shown(verified),
             ("took", f"{verified.seconds} s"),
         ]
         if verified.fault is None
@@ -125,14 +130,29 @@ def show(verified: Verified) -> None:
     )
 
 
+def _not_shown(verified: Verified) -> list[tuple[str, str]]:
+    """Say what this check takes on trust."""
+    rows = []
+    if verified.first_sequence > 1:
+        what = (
+            f"sequence {verified.first_sequence:,}; what was before is not here, the state there is its snapshot's word"
+        )
+        rows.append(("from", what))
+    if verified.frames_redacted:
+        what = f"{verified.frames_redacted:,} frames: their place is proven, their words are whose bundle it was"
+        rows.append(("redacted", what))
+    return rows
+
+
 def _replay(reader: JournalReader, last: int, advance: Advance) -> _Replayed:
-    """Replay from the first record, stopping at each snapshot to compare the state."""
-    from keeper.cli.journals import new_engine
+    """Replay from the first record that is kept, stopping at each snapshot to compare the state."""
+    from keeper.cli.journals import first_engine
     from keeper.core.ids import to_hex
     from keeper.engine.step import ENGINE_VERSION
 
-    engine, found = new_engine(), _Replayed()
-    snapshots = sorted(reader.snapshots(str(ENGINE_VERSION)), key=lambda snapshot: snapshot.sequence)
+    engine, found, first = first_engine(reader), _Replayed(), reader.first_sequence
+    stored = sorted(reader.snapshots(str(ENGINE_VERSION)), key=lambda snapshot: snapshot.sequence)
+    snapshots = [snapshot for snapshot in stored if snapshot.sequence >= first]
     for snapshot in snapshots:
         found.fault = _step(reader, engine, snapshot.sequence, advance, found) or _compare(engine, snapshot)
         if found.fault is not None:

@@ -14,6 +14,7 @@ from tests.cli.history_file import JournalFile, write_history
 from tests.cli.test_verify import altered
 from tests.engine.history import ALICE, BOB, CHAIN, RIVAL, History, position
 from tests.engine.history import CONFIG as CONFIG_OF_RUN
+from tests.engine.test_second_opinion import RISK
 from tests.engine.toy import GOLD
 
 CONFIG = """\
@@ -59,7 +60,7 @@ def test_the_document_is_the_interfaces(keeper: Keeper, market: JournalFile) -> 
 
     assert list(document) == ["watermark", "accounts"]
     assert (document["watermark"]["chain"], document["watermark"]["block"]) == (CHAIN, 3)
-    assert [list(one) for one in document["accounts"]] == [[*fields, "as_of_block"]] * 3
+    assert [list(one) for one in document["accounts"]] == [[*fields, "as_of_block", "opinion"]] * 3
 
 
 def test_figures_are_exact(keeper: Keeper, market: JournalFile) -> None:
@@ -91,6 +92,14 @@ def test_a_sequence_can_be_asked(keeper: Keeper, market: JournalFile) -> None:
     document = keeper("accounts", "--journal", market.url, "--at", str(last), "--json").document
 
     assert document["watermark"]["block"] == 3
+
+
+def test_a_sequence_within_a_groups_decisions_means_all_of_them(keeper: Keeper, market: JournalFile) -> None:
+    """Decisions are not torn from the fact they follow from, so every place of the journal can be asked."""
+    first = next(record.sequence for record in market.records if record.cause)
+    codes = [keeper("accounts", "--journal", market.url, "--at", str(place)).code for place in (first - 1, first)]
+
+    assert codes == [0, 0]
 
 
 def test_a_journal_that_diverges_is_not_shown(keeper: Keeper, history: History, tmp_path: Path) -> None:
@@ -194,3 +203,18 @@ def test_a_bad_configuration_is_exit_code_2(keeper: Keeper, tmp_path: Path, text
     outcome = keeper("accounts", "-c", config)
 
     assert (outcome.code, reason in outcome.err, outcome.err.count("\n")) == (2, True, 1)
+
+
+@pytest.mark.usefixtures("_toy_venue")
+def test_the_second_opinion_stands_beside_the_venues_health(keeper: Keeper, tmp_path: Path) -> None:
+    """A healthy account that would not survive the moves is called, in the document and in the table."""
+    told = History(msgspec.structs.replace(CONFIG_OF_RUN, risk=(RISK,)))
+    told.market()
+    file = write_history(tmp_path / "judged.db", told.records)
+    [alice] = keeper("accounts", "--journal", file.url, "--json").document["accounts"]
+    table = keeper("accounts", "--journal", file.url).out
+
+    assert (alice["status"], alice["opinion"]["status"], alice["opinion"]["model"]) == ("healthy", "call", "static")
+    assert alice["opinion"]["stressed_wad"] == str(14_450 * 10**18 // 15_000)
+    assert "second opinion" in table
+    assert "0.9633" in table

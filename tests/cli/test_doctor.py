@@ -116,6 +116,7 @@ async def test_all_is_well(patient: Patient) -> None:
 
     assert [finding for finding in findings.all if not finding.ok] == []
     assert [finding.check.replace(patient.node.url, "URL") for finding in findings.all] == [
+        "http",
         "signer main",
         "journal",
         "disk",
@@ -374,7 +375,7 @@ async def test_the_command_has_one_document(patient: Patient) -> None:
     code, out, _ = await patient.doctor("--json")
     document = json.loads(out)
 
-    assert (code, document["ok"], len(document["checks"])) == (0, True, 15)
+    assert (code, document["ok"], len(document["checks"])) == (0, True, 16)
 
 
 @pytest.mark.slow

@@ -5,14 +5,19 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from keeper import __version__
+from keeper.cli.main import app
 from tests.cli.conftest import Keeper
 from tests.cli.history_file import JournalFile
 
+FOR_PEOPLE = ("run",)
 COMMAND = [sys.executable, "-m", "keeper.cli"]
 IMPORTS_THAT_ARE_SLOW = ("web3", "eth_account", "eth_keyfile", "pydantic", "aiohttp", "rich", "structlog", "apsw")
 
@@ -31,20 +36,47 @@ def test_help_lists_every_command(keeper: Keeper) -> None:
 
     assert (outcome.code, listed) == (
         0,
-        ["run", "demo", "doctor", "accounts", "margin", "replay", "verify", "journal", "keys", "lab"],
+        [
+            "run",
+            "demo",
+            "doctor",
+            "accounts",
+            "margin",
+            "explain",
+            "replay",
+            "verify",
+            "postmortem",
+            "journal",
+            "keys",
+            "lab",
+            "stress",
+        ],
     )
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *("run", "demo", "doctor", "accounts", "replay", "verify"),
-        *("journal tail", "journal stat", "keys new", "keys import", "keys show"),
-    ],
-)
+def leaves(command: Any, *names: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer carries a click of its own
+    """Return every command by the words that call it."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield " ".join(names), command
+    else:
+        for name, each in inner.items():
+            yield from leaves(each, *names, name)
+
+
+COMMANDS = dict(leaves(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_shows_how_it_is_written(keeper: Keeper, command: str) -> None:
     """Each command's help ends with an example of that command."""
-    assert f"Example: keeper {command} " in keeper(*command.split(), "--help").out
+    assert f"Example: keeper {command}" in keeper(*command.split(), "--help").out
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in FOR_PEOPLE])
+def test_a_command_prints_json_for_programs(command: str) -> None:
+    """Each command has ``--json``, but the daemon, whose log is JSON and whose status is served."""
+    assert "--json" in [option for each in COMMANDS[command].params for option in each.opts]
 
 
 @pytest.mark.parametrize(

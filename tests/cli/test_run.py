@@ -49,3 +49,20 @@ async def test_sigterm_during_the_start_leaves_in_order(tmp_path: Path) -> None:
         let_go.set()
 
     assert (process.returncode, printed) == (0, b"")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["run", "doctor"])
+async def test_others_are_not_served_without_a_token(tmp_path: Path, command: str) -> None:
+    """On an address that others can reach nothing starts without a token, and the doctor says so before."""
+    config = tmp_path / "keeper.toml"
+    config.write_text(CONFIG.format(port=1).replace("127.0.0.1:0", "0.0.0.0:0"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "keeper.cli", command, "-c", str(config)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    printed, _ = await process.communicate()
+
+    assert process.returncode == 2
+    assert "others can reach it, and there is no http.token" in printed.decode()
