@@ -49,8 +49,11 @@ class ChainMetrics:
         return self._names.get(chain_id, str(chain_id))
 
     def configure(self, config: RunConfig) -> None:
-        """Learn the names of the chains."""
+        """Learn the names of the chains, and begin their counts: a rate needs a zero before the first one."""
         self._names = {chain.chain_id: chain.name for chain in config.chains}
+        for counted in (self._reorgs, self._reorg_depth_blocks, self._repairs):
+            for name in self._names.values():
+                counted.labels(name)
 
     def applied(self, fact: BlockApplied) -> None:
         """Take a block; it ends the reorg that its forerunners began."""

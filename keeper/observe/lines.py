@@ -11,10 +11,13 @@ from keeper.core.decisions import (
     AuditAgreed,
     AuditFailed,
     HealthChanged,
+    HedgeProposed,
     IntentAdmitted,
     IntentAdvanced,
     LiquidationObserved,
     ProposalRefused,
+    ProtectionRefused,
+    RiskHealthChanged,
     SignerHalted,
     VenuePaused,
 )
@@ -44,10 +47,14 @@ from keeper.core.facts import (
     VenueRead,
 )
 from keeper.core.ids import Hash32, to_hex
+from keeper.core.own_money import ProtectionProposal
+from keeper.core.risk import PPM
 from keeper.core.units import BaseAmount, Wad
 from keeper.core.venue import Preview
 
 ID_CHARACTERS = 10
+NOTABLE = (SignerHalted, HealthChanged, RiskHealthChanged, AuditFailed)
+"""Decisions that an operator wants to see among everything else."""
 _BASE_PER_CENT = 10**6
 _WAD_PER_TENTHOUSANDTH = 10**14
 
@@ -66,6 +73,11 @@ def dollars(amount: BaseAmount) -> str:
     """Write a USD amount in cents, rounded down."""
     cents = int(amount) // _BASE_PER_CENT
     return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02}"
+
+
+def percent(ppm: int) -> str:
+    """Write a share in percent, two places."""
+    return f"{ppm / PPM:.2%}"
 
 
 def health(value: Wad | None) -> str:
@@ -111,6 +123,17 @@ def _health_changed(decision: HealthChanged) -> str:
     )
 
 
+def _risk_changed(decision: RiskHealthChanged) -> str:
+    opinion = decision.opinion
+    who = f"{opinion.venue} {to_hex(opinion.account)} {decision.previous} -> {opinion.status.value}"
+    if opinion.reason is not None:
+        return f"{who} ({opinion.reason})"
+    return (
+        f"{who}, health {health(opinion.health_wad)}, {health(opinion.stressed_wad)} after the moves of the "
+        f"{opinion.model} model, chance of a breach {percent(opinion.breach_ppm)}"
+    )
+
+
 def _refused(decision: ProposalRefused) -> str:
     proposal = decision.proposal
     detail = f" ({decision.detail})" if decision.detail else ""
@@ -122,9 +145,35 @@ def _refused(decision: ProposalRefused) -> str:
 
 def _admitted(decision: IntentAdmitted) -> str:
     intent, proposal = decision.intent, decision.proposal
+    if decision.protection is not None:
+        return f"{short_id(intent.intent_id)} {intent.venue} {to_hex(intent.account)} {_care(decision.protection)}"
     own = intent.why or f"allow {to_hex(intent.spend.token)}"
     what = own if proposal is None else _slice(proposal.preview)
     return f"{short_id(intent.intent_id)} {intent.venue} {to_hex(intent.account)} {intent.kind}: {what}"
+
+
+def _care(proposal: ProtectionProposal) -> str:
+    what = f"{proposal.action} {int(proposal.amount)} of {to_hex(proposal.asset)}, {dollars(proposal.amount_base)}"
+    lines = f"floor {health(proposal.floor_health)}, target {health(proposal.target_health)}"
+    moves = f"health {health(proposal.health_before)} -> {health(proposal.health_after)}"
+    return f"protection: {what}, {moves} ({lines}; {proposal.rationale})"
+
+
+def _protection_refused(decision: ProtectionRefused) -> str:
+    proposal = decision.proposal
+    detail = f" ({decision.detail})" if decision.detail else ""
+    return f"{proposal.venue} {to_hex(proposal.account)} {decision.reason}{detail}: {_care(proposal)}"
+
+
+def _hedged(decision: HedgeProposed) -> str:
+    plan, size = decision.plan, decision.plan.size
+    side = f"{'sell' if size < 0 else 'buy'} {abs(int(size))} / 10^18" if size else "nothing"
+    price = f" at {dollars(plan.bound_base)} {'or more' if size < 0 else 'or less'}" if size else " to trade"
+    place = f"{plan.venue} {to_hex(plan.account)} at block {decision.block_number}"
+    return (
+        f"{place}: {side} of {to_hex(plan.market)}{price}, "
+        f"delta {dollars(plan.delta_base)}, band {dollars(plan.band_base)} ({plan.why})"
+    )
 
 
 def _advanced(decision: IntentAdvanced) -> str:
@@ -196,7 +245,10 @@ _SUMMARIES: Mapping[type, Callable[[Any], str]] = MappingProxyType(
         ReceiptSeen: _receipt,
         IntentDropped: lambda fact: f"{short_id(fact.intent_id)} {fact.reason}",
         HealthChanged: _health_changed,
+        RiskHealthChanged: _risk_changed,
         ProposalRefused: _refused,
+        ProtectionRefused: _protection_refused,
+        HedgeProposed: _hedged,
         IntentAdmitted: _admitted,
         IntentAdvanced: _advanced,
         LiquidationObserved: _observed,

@@ -24,9 +24,12 @@ from keeper.core.decisions import (
     LiquidationObserved,
     Proposal,
     ProposalRefused,
+    ProtectionRefused,
+    Verdict,
 )
 from keeper.core.facts import AttemptSent, BlockApplied, ReceiptSeen
 from keeper.core.ids import Hash32
+from keeper.core.runconfig import RunConfig
 from keeper.core.units import BaseAmount
 from keeper.core.venue import LiquidationSeen
 from keeper.engine.intents import TERMINAL, TrackedIntent
@@ -114,11 +117,21 @@ class SliceMetrics:
             self._slices[one.intent.intent_id] = _Slice(one.intent, one.state)
             self._intents.labels(one.intent.venue, one.state.value).inc()
 
+    def configure(self, config: RunConfig) -> None:
+        """Begin the counts that alerts need a zero of: what is seen of liquidations, and what is admitted."""
+        for venue in config.venues:
+            for verdict in Verdict:
+                by = "ours" if verdict is Verdict.OURS else "others"
+                self._liquidations.labels(venue.name, by, verdict.value)
+        for strategy in config.strategies:
+            for name in strategy.venues:
+                self._proposals.labels(name, strategy.name, "admitted", "")
+
     def block(self, fact: BlockApplied, unix_ms: int) -> None:
         """Remember when the newest block of a chain was first heard of."""
         self._seen_ms[fact.chain_id] = fact.seen_unix_ms or unix_ms
 
-    def refused(self, decision: ProposalRefused) -> None:
+    def refused(self, decision: ProposalRefused | ProtectionRefused) -> None:
         """Count a refusal."""
         proposal = decision.proposal
         self._proposals.labels(proposal.venue, proposal.strategy, "refused", decision.reason).inc()
@@ -128,6 +141,8 @@ class SliceMetrics:
         intent, proposal = decision.intent, decision.proposal
         self._slices[intent.intent_id] = _Slice(intent, IntentState.ADMITTED, proposal, decided_ms=unix_ms)
         self._intents.labels(intent.venue, IntentState.ADMITTED.value).inc()
+        if decision.protection is not None:
+            self._proposals.labels(intent.venue, decision.protection.strategy, "admitted", "").inc()
         if proposal is not None:
             self._proposals.labels(proposal.venue, proposal.strategy, "admitted", "").inc()
             self._stage(intent.venue, "decided", self._seen_ms.get(intent.chain_id, unix_ms), unix_ms)

@@ -51,12 +51,65 @@ class ReadingStatus(msgspec.Struct, frozen=True, kw_only=True):
     unread: int
 
 
+class PriceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the second opinion makes of a price.
+
+    ``verdict`` is the oracle guard's, ``age_seconds`` how old the price that is believed is (``None`` without one),
+    ``move_ppm`` how far it is reckoned to move over the horizon, ``samples`` how many moves that is learned from.
+    ``vol_annual_ppm`` is the volatility in a year that is reckoned with, ``stress_ppm`` the probability that its market
+    is in stress, ``None`` where no model tells.
+    """
+
+    asset: str
+    verdict: str
+    reason: str
+    age_seconds: int | None
+    move_ppm: int
+    samples: int
+    vol_annual_ppm: int
+    stress_ppm: int | None
+
+
+class RiskPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """The second opinion of a venue: how many accounts it warns of, calls, or cannot tell, and its prices."""
+
+    model: str
+    accounts: dict[str, int]
+    prices: tuple[PriceStatus, ...]
+
+
+class AtRiskStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An account that is at risk by either opinion.
+
+    ``status`` and ``reason`` are the venue's, ``distance`` the logarithm of its ``health_wad``; the ``risk_`` fields
+    are the second opinion's, ``None`` where it finds the account safe or none is formed. ``refused`` is the rule by
+    which the gate refuses to act, as of the last round.
+    """
+
+    account: str
+    status: str
+    reason: str | None
+    health_wad: str | None
+    distance: float | None
+    collateral_base: str
+    debt_base: str
+    refused: str | None = None
+    risk_status: str | None = None
+    risk_reason: str | None = None
+    risk_health_wad: str | None = None
+    risk_stressed_wad: str | None = None
+    risk_breach_ppm: int | None = None
+
+
 class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A venue's accounts with debt, by status, and what is unknown about it.
 
     ``discovered`` once its contracts are known. ``debt_base`` and ``debt_unknown_base`` in USD 1e-8, as far as known.
     ``unknown_reasons`` counts accounts by why their health is unknown, ``prices_missing`` are tokens.
-    ``reading`` while the venue is read at one block.
+    ``reading`` while the venue is read at one block. ``owed_within`` is what is owed within each distance of the line
+    (a logarithm of health), USD 1e-8. ``risk`` is the second opinion, ``None`` where none is formed. ``reverts`` counts
+    those within the breaker's window with no success between, ``paused`` while the venue rests after them.
+    ``at_risk`` are the first of ``at_risk_count`` accounts, nearest to the line or furthest past it.
     """
 
     name: str
@@ -69,6 +122,12 @@ class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
     unknown_reasons: dict[str, int]
     prices_missing: tuple[str, ...]
     reading: ReadingStatus | None = None
+    owed_within: dict[str, str] = {}
+    risk: RiskPicture | None = None
+    reverts: int = 0
+    paused: bool = False
+    at_risk_count: int = 0
+    at_risk: tuple[AtRiskStatus, ...] = ()
 
 
 class SignerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,12 +157,30 @@ class IntentStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecisionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the newest decisions, in a line."""
+    """One of the newest decisions, in a line; ``reason`` is why it was refused, where it was."""
 
     sequence: int
     unix_ms: int
     kind: str
     summary: str
+    venue: str | None = None
+    account: str | None = None
+    reason: str | None = None
+
+
+class ProviderStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider of a chain: scheme, host and port of its URL, and how it stands.
+
+    ``seconds`` is how long a good answer of it is expected to take, ``quarantine`` why it is not asked at all.
+    """
+
+    chain: str
+    name: str
+    up: bool
+    failures: int
+    seconds: float
+    lag_blocks: int
+    quarantine: str | None
 
 
 class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +203,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything. ``progress_age_seconds`` is how long ago the core loop last took a group of facts.
 
     ``run_id`` is ``None`` until the run's first fact is durable. ``loop_lag_seconds`` is how late the event loop last
-    came to a timer, ``late`` what hangs.
+    came to a timer, ``late`` what hangs. ``spend_hour_base`` is what intents committed within the last hour, USD 1e-8.
     """
 
     run_id: str | None
@@ -145,6 +222,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     last_decisions: tuple[DecisionStatus, ...]
     loop_lag_seconds: float = 0.0
     late: tuple[LateStatus, ...] = ()
+    spend_hour_base: str = "0"
+    providers: tuple[ProviderStatus, ...] = ()
+    last_refusals: tuple[DecisionStatus, ...] = ()
 
 
 class Failing(msgspec.Struct, frozen=True):

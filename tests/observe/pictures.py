@@ -6,7 +6,16 @@ from typing import Any
 
 import msgspec
 
-from keeper.observe.status import BlockPlace, ChainStatus, JournalStatus, SignerStatus, Status, VenueStatus
+from keeper.observe.status import (
+    BlockPlace,
+    ChainStatus,
+    JournalStatus,
+    PriceStatus,
+    RiskPicture,
+    SignerStatus,
+    Status,
+    VenueStatus,
+)
 
 CHAIN = ChainStatus(
     name="local",
@@ -27,6 +36,33 @@ VENUE = VenueStatus(
     debt_unknown_base="250",
     unknown_reasons={"no price": 1},
     prices_missing=(),
+    owed_within={"0.0": "300000000", "0.1": "500000000"},
+    risk=RiskPicture(
+        model="volatility",
+        accounts={"warning": 2, "call": 1, "breached": 2, "unknown": 1},
+        prices=(
+            PriceStatus(
+                asset="0x" + "04" * 20,
+                verdict="fresh",
+                reason="median",
+                age_seconds=12,
+                move_ppm=31_000,
+                samples=40,
+                vol_annual_ppm=750_000,
+                stress_ppm=20_000,
+            ),
+            PriceStatus(
+                asset="0x" + "05" * 20,
+                verdict="missing",
+                reason="none",
+                age_seconds=None,
+                move_ppm=500_000,
+                samples=0,
+                vol_annual_ppm=800_000,
+                stress_ppm=None,
+            ),
+        ),
+    ),
 )
 JOURNAL = JournalStatus(last_sequence=90, durable_sequence=90, queued_records=0, fault=None)
 WELL = Status(

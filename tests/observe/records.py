@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from keeper.core.decisions import (
+    HedgeProposed,
     Intent,
     IntentAdmitted,
     IntentAdvanced,
@@ -13,8 +16,9 @@ from keeper.core.decisions import (
 )
 from keeper.core.facts import AttemptSent, BlockApplied, BlockHeader, ReceiptSeen, RunStarted, TokenSpend
 from keeper.core.ids import Address, Hash32, content_id
+from keeper.core.own_money import HedgePlan, ProtectionProposal
 from keeper.core.runconfig import ChainSpec, Limits, RunConfig, SignerSpec, VenueSpec
-from keeper.core.units import BaseAmount, TokenAmount, Wad, Wei
+from keeper.core.units import BaseAmount, BigInt, TokenAmount, Wad, Wei
 from keeper.core.venue import Epoch, LiquidationSeen, Preview
 
 CHAIN_ID = 31337
@@ -141,6 +145,52 @@ def intent() -> Intent:
 def admitted() -> IntentAdmitted:
     """Return the admission of :func:`intent`."""
     return IntentAdmitted(intent(), proposal())
+
+
+def protection() -> ProtectionProposal:
+    """Return a repayment of 100 USD that brings an own account from 1.1 to 1.3."""
+    return ProtectionProposal(
+        strategy="self_protect",
+        venue="aave",
+        account=ACCOUNT,
+        epoch=Epoch(5, 0),
+        health_before=Wad(11 * 10**17),
+        floor_health=Wad(115 * 10**16),
+        target_health=Wad(13 * 10**17),
+        action="repay",
+        asset=DEBT,
+        amount=TokenAmount(1000),
+        amount_base=BaseAmount(100 * USD),
+        health_after=Wad(13 * 10**17),
+        gas_cost_base=BaseAmount(1 * USD),
+        rationale="the least",
+        alternatives=(),
+    )
+
+
+def protected() -> IntentAdmitted:
+    """Return the admission of :func:`protection`."""
+    return IntentAdmitted(replace(intent(), kind="protection"), None, protection())
+
+
+def hedge(size: int = -5 * 10**17) -> HedgeProposed:
+    """Return the plan to sell half a whole at 2,000 USD, no more than a hundredth below."""
+    plan = HedgePlan(
+        strategy="delta_hedge",
+        venue="perp",
+        market=COLLATERAL,
+        account=SIGNER,
+        exposures=(),
+        position=BigInt(0),
+        delta_base=BaseAmount(-size * 2_000 * USD // 10**18),
+        band_base=BaseAmount(100 * USD),
+        size=BigInt(size),
+        size_base=BaseAmount(size * 2_000 * USD // 10**18),
+        mark_base=BaseAmount(2_000 * USD),
+        bound_base=BaseAmount((1_980 if size < 0 else 2_020) * USD),
+        why="beyond the band",
+    )
+    return HedgeProposed(plan, 11)
 
 
 def advanced(previous: IntentState, state: IntentState) -> IntentAdvanced:

@@ -98,11 +98,11 @@ async def test_every_answer_has_the_security_headers(path: str) -> None:
 
 
 async def test_the_page_lists_the_endpoints() -> None:
-    """``/`` tells where to look."""
+    """``/`` links to the figures."""
     async with asked("/") as response:
         text = await response.text()
 
-    assert [path for path in ("/metrics", "/healthz", "/readyz", "/status") if path not in text] == []
+    assert [path for path in ("/metrics", "/status") if path not in text] == []
 
 
 async def test_only_reading_is_possible() -> None:

@@ -13,6 +13,7 @@ from keeper.core.decisions import (
     AuditFailed,
     IntentState,
     ProposalRefused,
+    ProtectionRefused,
     SignerHalted,
     VenuePaused,
 )
@@ -36,6 +37,10 @@ from tests.observe import records
 
 ACCOUNT, DEBT, COLLATERAL = map(to_hex, (records.ACCOUNT, records.DEBT, records.COLLATERAL))
 SLICE = f"repay $100.00 of {DEBT}, seize $105.00 of {COLLATERAL}, health after 1.0500"
+CARE = f"protection: repay 1000 of {DEBT}, $100.00, health 1.1000 -> 1.3000 (floor 1.1500, target 1.3000; the least)"
+HALF, SIGNER = 5 * 10**17, to_hex(records.SIGNER)
+LONG = "delta $1,000.00, band $100.00 (beyond the band)"
+SHORT = "delta -$1,000.00, band $100.00 (beyond the band)"
 INTENT, TX, BLOCK = (short_id(value) for value in (records.INTENT_ID, records.TX_HASH, records.block_hash(11)))
 
 SAID: list[tuple[AnyBody, str]] = [
@@ -51,6 +56,17 @@ SAID: list[tuple[AnyBody, str]] = [
     (records.receipt(), f"{INTENT} {TX} succeeded in block 11, 300000 gas at 2000000000 wei"),
     (records.admitted(), f"{INTENT} aave {ACCOUNT} liquidation: {SLICE}"),
     (ProposalRefused(records.proposal(), "dry_run", ""), f"aave {ACCOUNT} dry_run: {SLICE}, profit $2.00"),
+    (records.hedge(), f"perp {SIGNER} at block 11: sell {HALF} / 10^18 of {COLLATERAL} at $1,980.00 or more, {LONG}"),
+    (
+        records.hedge(5 * 10**17),
+        f"perp {SIGNER} at block 11: buy {HALF} / 10^18 of {COLLATERAL} at $2,020.00 or less, {SHORT}",
+    ),
+    (
+        records.hedge(0),
+        f"perp {SIGNER} at block 11: nothing of {COLLATERAL} to trade, delta $0.00, band $100.00 (beyond the band)",
+    ),
+    (records.protected(), f"{INTENT} aave {ACCOUNT} {CARE}"),
+    (ProtectionRefused(records.protection(), "dry_run", "why"), f"aave {ACCOUNT} dry_run (why): {CARE}"),
     (
         records.liquidated(ours=False),
         (

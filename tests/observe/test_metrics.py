@@ -9,9 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from keeper.core.codec import AnyBody
-from keeper.core.decisions import AuditAgreed, AuditFailed, IntentState, ProposalRefused
+from keeper.core.decisions import AuditAgreed, AuditFailed, IntentState, ProposalRefused, ProtectionRefused
 from keeper.core.facts import BlockReverted, BlocksBackfilled, ClockTicked, LogsRepaired, RangeVerified, SignerRead
-from keeper.core.ids import content_id
+from keeper.core.ids import content_id, to_hex
 from keeper.core.units import Wei
 from keeper.engine.intents import TrackedIntent
 from keeper.observe.metrics import Metrics
@@ -39,10 +39,13 @@ INTERFACE = (
     "facts_total",
     "journal_append_seconds",
     "journal_bytes",
+    "journal_disk_free_bytes",
     "journal_sequence",
     "engine_step_seconds",
     "event_loop_lag_seconds",
+    "hedge_proposed_usd",
     "part_late_total",
+    "notifications_total",
     "queue_depth",
     "queue_peak",
     "accounts",
@@ -63,15 +66,29 @@ INTERFACE = (
     "liquidations_seen_total",
     "replay_divergence_total",
     "venue_unread_items",
+    "account_distance_bucket",
+    "at_risk_debt_usd",
+    "price_age_seconds",
+    "price_move_ratio",
+    "price_stress_probability",
+    "price_trusted",
+    "price_vol_annual_ratio",
+    "risk_accounts",
     "build_info",
+    "kill_switch_armed",
+    "lowest_nonce_age_seconds",
+    "price_age_seconds_max",
+    "prices_missing",
+    "progress_age_seconds",
+    "signer_balance_wei_min",
+    "spend_usd_hour",
+    "spend_usd_hour_max",
+    "venue_paused",
+    "venue_reverts",
+    "venue_reverts_max",
+    "watermark_lag_seconds_max",
 )
 """Every metric that the interface names, without the prefix."""
-
-NOT_YET = {
-    "account_distance_bucket": "the distance index of accounts is not built",
-    "at_risk_debt_usd": "the distance index of accounts is not built",
-    "price_age_seconds": "no record says when a feed was last updated; a read says only what it answers",
-}
 
 BUSY: list[tuple[int, Sequence[AnyBody]]] = [
     (1_000, [records.run_started(1_000)]),
@@ -121,8 +138,18 @@ def test_every_metric_of_the_interface_is_exported() -> None:
         if line.startswith("# TYPE")
     }
 
-    assert sorted(set(INTERFACE) - exported) == sorted(NOT_YET)
+    assert sorted(set(INTERFACE) - exported) == []
     assert sorted(exported - set(INTERFACE)) == []
+
+
+def test_a_price_has_its_volatility_and_its_stress_where_that_is_known() -> None:
+    """Both as plain numbers; a price without regimes has no probability rather than none of stress."""
+    observed = Observed()
+    observed.metrics.reflect(WELL)
+    one, other = ({"venue": "aave", "feed": "0x" + each * 20} for each in ("04", "05"))
+
+    assert (observed("price_vol_annual_ratio", **one), observed("price_stress_probability", **one)) == (0.75, 0.02)
+    assert (observed("price_vol_annual_ratio", **other), observed("price_stress_probability", **other)) == (0.8, None)
 
 
 def test_a_replay_exports_what_the_run_exported() -> None:
@@ -347,6 +374,24 @@ def test_proposals_are_counted_by_reason() -> None:
 
     assert observed("proposals_total", **labels, outcome="refused", reason="dry_run") == 1.0
     assert observed("proposals_total", **labels, outcome="admitted", reason="") == 1.0
+
+
+def test_protections_are_counted_as_proposals() -> None:
+    """The care of an own account counts by strategy, admitted or by the reason of its refusal."""
+    observed = Observed((1_000, [records.protected(), ProtectionRefused(records.protection(), "kill_switch", "")]))
+    labels = {"venue": "aave", "strategy": "self_protect"}
+
+    assert observed("proposals_total", **labels, outcome="admitted", reason="") == 1.0
+    assert observed("proposals_total", **labels, outcome="refused", reason="kill_switch") == 1.0
+    assert observed("intents", venue="aave", state="admitted") == 1.0
+
+
+def test_a_proposed_hedge_is_shown_until_it_is_none() -> None:
+    """Its value, below zero for a sale, by exchange and market; zero once nothing is to be done."""
+    labels = {"venue": "perp", "market": to_hex(records.COLLATERAL)}
+
+    assert Observed((1_000, [records.hedge()]))("hedge_proposed_usd", **labels) == -1_000.0
+    assert Observed((1_000, [records.hedge(), records.hedge(0)]))("hedge_proposed_usd", **labels) == 0.0
 
 
 def test_liquidations_are_counted_by_verdict() -> None:
