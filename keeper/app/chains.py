@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Never
@@ -11,6 +11,7 @@ from typing import Any, Never
 import structlog
 
 from keeper.app.failpoints import sending
+from keeper.app.holdings import tokens_of
 from keeper.app.reading import bootstrap_of
 from keeper.chain.audit import Audit
 from keeper.chain.bootstrap import Bootstrap
@@ -36,6 +37,7 @@ from keeper.execution.observer import SignerObserver
 from keeper.execution.signer import LocalSigner
 from keeper.journal.steps import Step, unwatched
 from keeper.observe.metrics import Metrics
+from keeper.observe.status import ProviderStatus
 from keeper.settings import ChainSettings
 
 
@@ -203,7 +205,12 @@ def _follower(
     )
     observers = [
         SignerObserver(
-            node=pool, chain_id=spec.chain_id, signer=signer.name, address=signer.address, ledgers=lambda: ledgers
+            node=pool,
+            chain_id=spec.chain_id,
+            signer=signer.name,
+            address=signer.address,
+            ledgers=lambda: ledgers,
+            tokens=tokens_of(config, signer.name),
         )
         for signer in config.signers
         if signer.name in signers_of(config, spec.chain_id)
@@ -348,3 +355,18 @@ class _Reporter:
         self._pulse.progressed()
         say = self._log.error if isinstance(error, OperatorError) else self._log.warning
         say("survived", reason=str(error), error=type(error).__name__)
+
+
+def provider_statuses(pools: Mapping[str, ProviderPool]) -> Iterator[ProviderStatus]:
+    """Yield how each provider stands, for people."""
+    for chain, pool in pools.items():
+        for each in pool.statistics():
+            yield ProviderStatus(
+                chain=chain,
+                name=each.name,
+                up=each.up,
+                failures=each.failures,
+                seconds=each.score,
+                lag_blocks=each.lag_blocks,
+                quarantine=each.quarantine,
+            )

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Never
 
 import msgspec
@@ -19,7 +20,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from keeper import __version__
-from keeper.app.chains import Following, check_code, following, lanes, provider_pool
+from keeper.app.chains import Following, check_code, following, lanes, provider_pool, provider_statuses
 from keeper.app.clock import SystemClock
 from keeper.app.failpoints import failpoint_step
 from keeper.app.keys import Keys
@@ -28,13 +29,16 @@ from keeper.app.release import check_release, released
 from keeper.app.reload import check_reload
 from keeper.app.restore import restored
 from keeper.app.runconfig import run_config
+from keeper.app.service import ServiceManager
 from keeper.app.signals import Signals
 from keeper.app.stall import LoopGuard
+from keeper.app.telling import Telling
+from keeper.app.verdict import leaves, verdict
 from keeper.app.watch import tick_clock, watch_kill_switch
-from keeper.app.watchdog import Probe, Watchdog, Watched
+from keeper.app.watchdog import Watchdog, Watched, cancelled, journal_writer
 from keeper.chain.pool import ProviderPool
-from keeper.core.decisions import AuditFailed, Decision, HealthChanged, IntentAdmitted, SignerHalted
-from keeper.core.errors import ConfigError, Halt, InvariantBroken, KeeperError, LoopStuck
+from keeper.core.decisions import IntentAdmitted
+from keeper.core.errors import ConfigError, KeeperError, LoopStuck
 from keeper.core.facts import BlockApplied, ClockTicked, KillSwitchChanged, RunStarted, RunStopped, SettingsReloaded
 from keeper.core.ids import content_id
 from keeper.core.ports import Pulse
@@ -46,10 +50,10 @@ from keeper.journal.recorder import JournalRecorder, Settled
 from keeper.journal.restore import Restored
 from keeper.journal.steps import Step
 from keeper.journal.urls import has_journal, open_journal
+from keeper.observe.access import Guard
 from keeper.observe.http import serving, web_app
-from keeper.observe.lines import summary
 from keeper.observe.metrics import Metrics
-from keeper.settings import Settings
+from keeper.settings import Settings, Withheld
 
 DRAIN_SECONDS_MAX = 30.0
 DRAIN_POLL_SECONDS = 0.05
@@ -60,7 +64,13 @@ Reread = Callable[[], Settings]
 
 
 async def run_daemon(
-    settings: Settings, keys: Keys, *, live: bool, reread: Reread, release: Sequence[str] = ()
+    settings: Settings,
+    keys: Keys,
+    *,
+    live: bool,
+    reread: Reread,
+    release: Sequence[str] = (),
+    secrets: Withheld,
 ) -> None:
     """Run until SIGTERM or SIGINT, then drain and return.
 
@@ -70,37 +80,22 @@ async def run_daemon(
         reread: For SIGHUP; raises a ConfigError when the configuration is wrong now.
         live: Send transactions. Otherwise every decision is made and journalled, and nothing is signed.
         release: Halted signers that the operator lets go on.
+        secrets: The HTTP server's token, and the webhooks.
 
     Raises:
         KeeperError: why the daemon could not start or go on; its ``exit_code`` is the process's.
     """
     try:
-        async with _started(settings, keys, live=live, reread=reread) as daemon:
+        async with _started(settings, keys, live=live, reread=reread, secrets=secrets) as daemon:
             await daemon.run(release)
     except* Exception as group:  # noqa: BLE001 - the supervisor: whatever ended a task is told, then the process stops
-        raise _verdict(list(_leaves(group))) from None
-
-
-def _verdict(errors: Sequence[Exception]) -> KeeperError:
-    """Return the error to exit with: a bug before all others, as it may have caused them, then a halt."""
-    bug = next((error for error in errors if not isinstance(error, KeeperError)), None)
-    if bug is not None:
-        structlog.get_logger().error("bug", exc_info=bug)
-        return InvariantBroken("the daemon", repr(bug), "this is a bug: keep the journal and report it")
-    known = [error for error in errors if isinstance(error, KeeperError)]
-    return next((error for error in known if isinstance(error, Halt)), known[0])
-
-
-def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
-    for error in group.exceptions:
-        if isinstance(error, ExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+        raise verdict(list(leaves(group))) from None
 
 
 @asynccontextmanager
-async def _started(settings: Settings, keys: Keys, *, live: bool, reread: Reread) -> AsyncIterator[_Daemon]:
+async def _started(
+    settings: Settings, keys: Keys, *, live: bool, reread: Reread, secrets: Withheld
+) -> AsyncIterator[_Daemon]:
     async with AsyncExitStack() as stack:
         guard = stack.enter_context(LoopGuard())  # before the journal, whose closing may hang
         try:
@@ -108,7 +103,7 @@ async def _started(settings: Settings, keys: Keys, *, live: bool, reread: Reread
         except KeeperError:
             await asyncio.wrap_future(keys.signers)  # a wrong password is told first: no node's trouble hides it
             raise
-        await daemon.serve(stack)
+        await daemon.serve(stack, secrets)
         yield daemon
 
 
@@ -164,9 +159,11 @@ class _Daemon:
         self._log = structlog.get_logger()
         self._guard = guard
         self._reread = reread
+        self._telling = Telling(clock, metrics)
         self._peaks: dict[str, int] = {}
+        self._manager = ServiceManager(os.environ)
         self._watchdog = Watchdog(clock, self._ticked, metrics.part_late)
-        self._watchdog.probe("journal writer", self._disk_seconds, _writing(journal))
+        self._watchdog.probe("journal writer", self._disk_seconds, journal_writer(journal))
         self._recorder = JournalRecorder(
             journal,
             engine,
@@ -181,15 +178,25 @@ class _Daemon:
         )
         self._run_id = content_id("run", journal.last_sequence, clock.unix_ms(), engine.state_hash())
         self.picture = Picture(
-            self._run_id, config, engine, journal, self._recorder, clock, self._followed, self._watchdog.late
+            self._run_id,
+            config,
+            engine,
+            journal,
+            self._recorder,
+            clock,
+            self._followed,
+            self._watchdog.late,
+            partial(provider_statuses, pools),
         )
 
-    async def serve(self, stack: AsyncExitStack) -> None:
-        """Show metrics, health and status until ``stack`` closes."""
-        listen = self._settings.http.listen
-        serve = serving(web_app(self._metrics, self.picture.status), listen.host, listen.port)
+    async def serve(self, stack: AsyncExitStack, secrets: Withheld) -> None:
+        """Show the page, metrics, health and status until ``stack`` closes."""
+        listen, file = self._settings.http.listen, self._settings.limits.kill_switch_file
+        guard = Guard(secrets.token.get_secret_value() if secrets.token else None, loopback=listen.is_loopback)
+        serve = serving(web_app(self._metrics, self.picture.status, guard, file), listen.host, listen.port)
         url = await stack.enter_async_context(serve)
         live, sequence = self._config.live, self._journal.last_sequence
+        await stack.enter_async_context(self._telling.reaching(secrets.notify))
         self._log.info("started", live=live, http=url, version=__version__, sequence=sequence)
 
     async def run(self, release: Sequence[str]) -> None:
@@ -202,17 +209,21 @@ class _Daemon:
             begin = self._watchdog.begin
             watchdog = begin(tasks, "watchdog", self._watch(), unwatched="the loop guard sees when it stands still")
             recorder = begin(tasks, "recorder", self._recorder.run())
+            tellers = self._telling.begin(tasks, self._watchdog)
             await self._recorder.record([self._run_started(), *lifted])
             file, pulse = self._settings.limits.kill_switch_file, self._waits_for_disk("kill switch")
             watcher = begin(tasks, "kill switch", watch_kill_switch(file, self._recorder, self._clock, pulse))
             reload = self._reload_when_asked(signals, self._waits_for_disk("reload"))
             workers = [*self._start(tasks), begin(tasks, "reload", reload)]
+            self._manager.ready()
             await signals.asked.wait()
-            await _cancelled([watcher])  # or its next look would disarm what draining arms
+            self._manager.stopping()
+            await cancelled([watcher])  # or its next look would disarm what draining arms
             await self._drain(signals)
-            await _cancelled(workers)
+            await cancelled(workers)
             await self._close_run()
-            await _cancelled([recorder, watchdog])
+            await self._telling.drain(hurried=signals.hurried.is_set())
+            await cancelled([recorder, watchdog, *tellers])
         self._log.info("stopped", sequence=self._journal.last_sequence)
 
     def _start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
@@ -275,6 +286,7 @@ class _Daemon:
         config = run_config(read, live=self._config.live, signers=self._keys.addresses)
         await self._recorder.record([SettingsReloaded(config, _json(read), self._clock.unix_ms())])
         self._settings, self._config = read, config
+        self._telling.reload(read.notify)
         logging.getLogger().setLevel(read.log.level.upper())
         self._log.info("reloaded", changed=", ".join(changed) or "nothing")
 
@@ -299,6 +311,7 @@ class _Daemon:
 
     def _ticked(self, lag_seconds: float) -> None:
         self._guard.tick()
+        self._manager.tick()
         self._metrics.loop_lag(lag_seconds)
         self.picture.loop_lag_seconds = lag_seconds
         for name, depth in self._queues().items():
@@ -309,6 +322,7 @@ class _Daemon:
         depths = {f"recorder {name}": queue.depth for name, queue in self._recorder.queues().items()}
         depths["journal records"] = self._journal.last_sequence - self._journal.durable_sequence
         depths |= {f"heads {each.spec.name}": each.slot.depth for each in self._followings}
+        depths |= self._telling.depths()
         unmined = self._engine.intents.unmined
         return depths | {f"lane {name} on {chain}": len(list(unmined(chain, name))) for chain, name in self._lanes}
 
@@ -326,6 +340,7 @@ class _Daemon:
         self._metrics.observe(group.bodies, first_sequence=group.first_sequence, unix_ms=group.unix_ms)
         self._metrics.settled(step_seconds=group.step_seconds, durable_seconds=group.durable_seconds)
         self.picture.settled(group)
+        self._telling.settled(group)
         for body in group.bodies:
             match body:
                 case BlockApplied(chain_id=chain_id, behind_blocks=0):
@@ -341,17 +356,13 @@ class _Daemon:
                     self._measure()
                 case _:
                     pass
-            if isinstance(body, Decision):
-                notable = isinstance(body, SignerHalted | HealthChanged | AuditFailed)
-                (self._log.warning if notable else self._log.info)(
-                    "decided", kind=type(body).__name__, what=summary(body)
-                )
 
     def _followed(self, chain_id: int) -> bool:
         return any(each.follower.followed for each in self._followings if each.spec.chain_id == chain_id)
 
     def _measure(self) -> None:
-        self._metrics.journal_bytes(self._journal.statistics().stored_bytes)
+        figures = self._journal.statistics()
+        self._metrics.journal_bytes(figures.stored_bytes, figures.disk_free_bytes)
         self._measure_queues()
         for each in self._followings:
             self._metrics.heads_degraded(each.spec.name, degraded=each.heads.degraded)
@@ -382,18 +393,6 @@ class _Daemon:
         """Count the slots that wait for a block. What was admitted but not signed can be given up at any time."""
         waiting = (tracked for key in self._lanes for tracked in self._engine.intents.unmined(*key))
         return sum(tracked.nonce is not None for tracked in waiting)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they are gone."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-
-
-def _writing(journal: Journal) -> Probe:
-    """See the journal's writer from outside: it hangs when records wait and none becomes durable."""
-    return Probe(lambda: journal.durable_sequence < journal.last_sequence, lambda: journal.durable_sequence)
 
 
 def _json(settings: Settings) -> str:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
 
 from keeper import __version__
+from keeper.app.at_risk import at_risk
 from keeper.app.watchdog import Late
 from keeper.core.decisions import Decision
 from keeper.core.facts import RunStarted
 from keeper.core.ids import Hash32, to_hex
 from keeper.core.ports import Clock
+from keeper.core.risk import PPM, RiskStatus
 from keeper.core.runconfig import ChainSpec, RunConfig, VenueSpec
 from keeper.core.units import TokenAmount
 from keeper.core.venue import Ledger
 from keeper.core.venue import Status as HealthStatus
 from keeper.engine.intents import TrackedIntent
+from keeper.engine.market import AssetTrack
 from keeper.engine.step import Engine
 from keeper.journal.protocol import Journal
 from keeper.journal.recorder import JournalRecorder, Settled
-from keeper.observe.lines import summary
 from keeper.observe.status import (
     BlockPlace,
     ChainStatus,
@@ -27,13 +31,22 @@ from keeper.observe.status import (
     IntentStatus,
     JournalStatus,
     LateStatus,
+    PriceStatus,
+    ProviderStatus,
     ReadingStatus,
+    RiskPicture,
     SignerStatus,
     Status,
     VenueStatus,
 )
+from keeper.observe.told import told
 
 DECISIONS_KEPT = 50
+REFUSALS_KEPT = 30
+DISTANCES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""The distances for which debt is added up."""
+PROFILE_SECONDS = 15.0
+"""That is done no more often: it looks at every account."""
 
 
 class Picture:
@@ -48,6 +61,7 @@ class Picture:
         clock: For ages.
         followed: Tells whether a chain's head was followed since the start.
         late: Tells which parts hang.
+        providers: Tells how the providers stand.
     """
 
     def __init__(
@@ -60,6 +74,7 @@ class Picture:
         clock: Clock,
         followed: Callable[[int], bool],
         late: Callable[[], Sequence[Late]] = tuple,
+        providers: Callable[[], Iterable[ProviderStatus]] = tuple,
     ) -> None:
         self._run_id = run_id
         self._config = config
@@ -69,22 +84,25 @@ class Picture:
         self._clock = clock
         self._followed = followed
         self._late = late
+        self._providers = providers
         self._started_unix_ms = clock.unix_ms()
         self._decisions: deque[DecisionStatus] = deque(maxlen=DECISIONS_KEPT)
+        self._refusals: deque[DecisionStatus] = deque(maxlen=REFUSALS_KEPT)
         self._names = {chain.chain_id: chain.name for chain in config.chains}
         self._begun = False
         self.loop_lag_seconds = 0.0
         self.draining = False
+        self._owed: dict[str, tuple[float, dict[str, str]]] = {}
 
     def settled(self, group: Settled) -> None:
         """Remember the newest decisions, and that the run has begun."""
         for sequence, body in enumerate(group.bodies, group.first_sequence):
             self._begun = self._begun or isinstance(body, RunStarted)
             if isinstance(body, Decision):
-                kind = type(body).__name__
-                self._decisions.append(
-                    DecisionStatus(sequence=sequence, unix_ms=group.unix_ms, kind=kind, summary=summary(body))
-                )
+                line = told(body, sequence, group.unix_ms)
+                self._decisions.append(line)
+                if line.reason is not None:
+                    self._refusals.append(line)
 
     def status(self) -> Status:
         """Draw it now."""
@@ -105,6 +123,9 @@ class Picture:
             last_decisions=tuple(reversed(self._decisions)),
             loop_lag_seconds=self.loop_lag_seconds,
             late=tuple(LateStatus(part=late.name, seconds=late.seconds) for late in self._late()),
+            spend_hour_base=str(self._engine.spend_hour_base),
+            providers=tuple(self._providers()),
+            last_refusals=tuple(reversed(self._refusals)),
         )
 
     def _journal_status(self) -> JournalStatus:
@@ -130,7 +151,9 @@ class Picture:
         )
 
     def _venue(self, spec: VenueSpec) -> VenueStatus:
-        ledger = self._engine.ledgers[spec.name]
+        ledger, breakers = self._engine.ledgers[spec.name], self._engine.intents.breakers
+        tip = self._engine.chains[spec.chain_id].tip
+        tip_number = 0 if tip is None else tip.number
         margins = [margin for (venue, _), margin in self._engine.margins.items() if venue == spec.name]
         counts = Counter(margin.health.status for margin in margins)
         unknown = [margin for margin in margins if margin.health.status is HealthStatus.UNKNOWN]
@@ -139,6 +162,7 @@ class Picture:
             totals = ledger.totals()
             counts[HealthStatus.HEALTHY] = max(0, totals.accounts - len(margins))
             debt = max(debt, int(totals.debt_base))
+        at_risk_count, nearest = at_risk(self._engine, spec.name)
         unpriced = [token for token in ledger.tokens() if ledger.value_base(token, TokenAmount(1)) is None]
         return VenueStatus(
             name=spec.name,
@@ -151,6 +175,35 @@ class Picture:
             unknown_reasons=dict(sorted(Counter(margin.health.reason or "" for margin in unknown).items())),
             prices_missing=tuple(to_hex(token) for token in unpriced),
             reading=_reading(ledger),
+            owed_within=self._owed_within(ledger) if self._engine.sees(spec.name) else {},
+            risk=self._risk(spec),
+            reverts=breakers.reverts(spec.name, tip_number, self._engine.limits.breaker_window_blocks),
+            paused=tip is not None and tip_number <= breakers.paused_until(spec.name),
+            at_risk_count=at_risk_count,
+            at_risk=nearest,
+        )
+
+    def _owed_within(self, ledger: Ledger) -> dict[str, str]:
+        now = self._clock.monotonic()
+        asked, known = self._owed.get(ledger.name, (-PROFILE_SECONDS, {}))
+        if now - asked >= PROFILE_SECONDS:
+            owed = ledger.owed_within(DISTANCES)
+            known = {str(bound): str(int(each)) for bound, each in zip(DISTANCES, owed, strict=True)}
+            self._owed[ledger.name] = (now, known)
+        return known
+
+    def _risk(self, spec: VenueSpec) -> RiskPicture | None:
+        risk = self._engine.risk
+        model = risk.model(spec.name)
+        if model is None:
+            return None
+        counts = Counter(each.status for (venue, _), each in risk.unsafe.items() if venue == spec.name)
+        now_seconds = self._clock.unix_ms() // 1000
+        vols = risk.vols_annual(spec.name)
+        return RiskPicture(
+            model=model.model,
+            accounts={status.value: counts[status] for status in RiskStatus if status is not RiskStatus.SAFE},
+            prices=tuple(_price(track, vols[track.asset], now_seconds) for track in risk.tracks(spec.name)),
         )
 
     def _signers(self) -> Iterator[SignerStatus]:
@@ -164,6 +217,20 @@ class Picture:
                 next_nonce=self._engine.intents.next_nonce(chain_id, name),
                 halted=self._engine.intents.halted(name),
             )
+
+
+def _price(track: AssetTrack, vol_annual: float, now_seconds: int) -> PriceStatus:
+    observed = track.verdict.observed_at_seconds
+    return PriceStatus(
+        asset=to_hex(track.asset),
+        verdict=track.verdict.status.value,
+        reason=track.verdict.reason,
+        age_seconds=None if observed is None else max(now_seconds - observed, 0),
+        move_ppm=track.move_ppm,
+        samples=track.samples,
+        vol_annual_ppm=round(vol_annual * PPM),
+        stress_ppm=None if isinstance(track.stress_ppm, msgspec.UnsetType) else track.stress_ppm,
+    )
 
 
 def _reading(ledger: Ledger) -> ReadingStatus | None:

@@ -12,12 +12,15 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel
 
 from keeper.core.errors import ConfigError
-from keeper.settings import Settings
+from keeper.settings import RiskSettings, Settings
 
 Path = tuple[str, ...]
 
 RELOADABLE: tuple[Path, ...] = (
+    ("venues", "*", "risk"),  # the section as a whole, when only one of the two files has it
+    *(("venues", "*", "risk", key) for key in RiskSettings.model_fields),
     ("log", "level"),
+    ("notify", "*", "severity_min"),
     ("signers", "*", "in_flight_max"),
     ("signers", "*", "bump_after_blocks"),
     ("signers", "*", "valid_for_blocks"),
@@ -34,6 +37,11 @@ RELOADABLE: tuple[Path, ...] = (
     ("strategies", "pre_liquidation", "slippage_bps"),
     ("strategies", "pre_liquidation", "slippage_bps_default"),
     ("strategies", "pre_liquidation", "slippage_bps_per_million"),
+    ("strategies", "self_protect", "floor_health"),
+    ("strategies", "self_protect", "target_health"),
+    ("strategies", "self_protect", "actions"),
+    ("strategies", "delta_hedge", "band_usd"),
+    ("strategies", "delta_hedge", "slippage_bps"),
     ("limits", "profit_usd_min"),
     ("limits", "gas_price_gwei_max"),
     ("limits", "spend_usd_per_hour_max"),

@@ -13,7 +13,7 @@ when it wakes up. Nor is anything late because the event loop stalled: :mod:`kee
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Never
@@ -22,6 +22,7 @@ import structlog
 
 from keeper.core.errors import InvariantBroken, LoopStuck, invariant
 from keeper.core.ports import Clock
+from keeper.journal.protocol import Journal
 
 LOOK_SECONDS = 0.25
 """How often all are looked at; also how finely the event loop's lag is measured."""
@@ -101,6 +102,11 @@ class _Probing:
         self.place = place
 
 
+def journal_writer(journal: Journal) -> Probe:
+    """Return the probe of a journal's writer: it hangs when records wait and none becomes durable."""
+    return Probe(lambda: journal.durable_sequence < journal.last_sequence, lambda: journal.durable_sequence)
+
+
 class Watchdog:
     """Looks at every part of a run.
 
@@ -150,7 +156,9 @@ class Watchdog:
         if not (has_pulse or unwatched):
             work.close()
         invariant(has_pulse or unwatched, f"task {name}", "has no pulse, so nobody would notice that it hangs")
-        return tasks.create_task(for_ever(name, work), name=name)
+        task = tasks.create_task(for_ever(name, work), name=name)
+        task.add_done_callback(lambda _: work.close())  # it never began where the task was cancelled before its turn
+        return task
 
     def late(self) -> tuple[Late, ...]:
         """Return the parts that are late now."""
@@ -197,3 +205,10 @@ async def for_ever(name: str, work: Coroutine[Any, Any, object]) -> Never:
     """
     await work
     raise InvariantBroken(f"task {name}", "ended although it runs for ever", "this is a bug: report it")
+
+
+async def cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they are gone."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

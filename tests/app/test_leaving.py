@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from keeper.core.facts import AttemptPrepared, BlocksBackfilled, RunStarted, RunStopped
-from keeper.execution.keys import import_keystore
+from keeper.execution.keys import PBKDF2_ROUNDS_MAX
 from tests.app.keeper_process import KeeperProcess, started
 from tests.app.looks import of
-from tests.app.market import PASSWORD, Market
+from tests.app.market import Market
 from tests.bad_input.proxy import Proxy, proxy_of
 from tests.chain.journals import read_journal
 
@@ -25,6 +26,7 @@ pytestmark = [pytest.mark.chain, pytest.mark.slow]
 
 PATIENT = ("request_timeout_seconds = 2.0", "request_timeout_seconds = 600\nrange_blocks_max = 20")
 """No request ends by itself while a test waits: who waits for one when asked to leave does not leave in time."""
+DEAR = {"c": PBKDF2_ROUNDS_MAX, "dklen": 32, "prf": "hmac-sha256", "salt": "00" * 32}
 HISTORY_BLOCKS = 300
 """More than what is followed block by block, so that a start has something to back-fill."""
 
@@ -53,6 +55,13 @@ def held_from(method: str, time: int) -> Callable[[str], bool]:
     """Return what holds a method's requests from one time of asking on."""
     asked: Iterator[int] = count(1)
     return lambda each: each == method and next(asked) >= time
+
+
+def dear(keystore: bytes) -> bytes:
+    """Return a keystore file of the same address, each try of whose password takes seconds; no password opens it."""
+    document = json.loads(keystore)
+    document["crypto"] |= {"kdf": "pbkdf2", "kdfparams": DEAR}
+    return json.dumps(document).encode()
 
 
 async def verified(journal: Path) -> int:
@@ -105,8 +114,7 @@ async def test_a_start_can_be_left_while_a_keystore_is_opened(market: Market) ->
         await keeper.until_answer("/readyz", HTTPStatus.OK)
         assert await keeper.leave() == 0
     cheap = keystore.read_bytes()
-    keystore.unlink()
-    import_keystore(keystore, market.scene.liquidator.key.hex(), PASSWORD)
+    keystore.write_bytes(dear(cheap))
     async with started(market.keeper("--live")) as keeper:
 
         async def journal_is_open() -> bool:

@@ -7,15 +7,19 @@ import pytest
 
 from keeper.app.picture import DECISIONS_KEPT, Picture
 from keeper.core.codec import AnyBody
+from keeper.core.decisions import ProposalRefused
 from keeper.core.facts import ClockTicked, KillSwitchChanged
 from keeper.core.ids import content_id
+from keeper.core.runconfig import RiskSpec, RunConfig
 from keeper.core.units import BaseAmount
 from keeper.journal.memory import MemoryJournal
 from keeper.journal.recorder import JournalRecorder, Settled
-from keeper.observe.status import Status, unhealthy, unready
+from keeper.observe.status import PriceStatus, Status, unhealthy, unready
 from tests.chain_ingestion.fakes import JumpClock
-from tests.engine.history import CONFIG, History, admitted
-from tests.engine.toy import GOLD
+from tests.engine.history import CONFIG, History, admitted, config_with
+from tests.engine.test_forecast import GARCH, REGIMES
+from tests.engine.test_second_opinion import RISK, eth
+from tests.engine.toy import ETH, GOLD
 from tests.observe.records import run_started
 
 RUN = content_id("run")
@@ -24,8 +28,8 @@ RUN = content_id("run")
 class Sitter:
     """A keeper that sits for its picture: a history, and everything the picture looks at."""
 
-    def __init__(self) -> None:
-        self.history = History()
+    def __init__(self, config: RunConfig = CONFIG) -> None:
+        self.history = History(config)
         self.journal = MemoryJournal()
         self.clock = JumpClock()
         self.followed = True
@@ -33,7 +37,7 @@ class Sitter:
             self.journal, self.history.engine, self.clock, on_settled=lambda _: None, snapshot_every_records=10**9
         )
         self.picture = Picture(
-            RUN, CONFIG, self.history.engine, self.journal, recorder, self.clock, lambda _: self.followed
+            RUN, config, self.history.engine, self.journal, recorder, self.clock, lambda _: self.followed
         )
 
     def settle(self, *bodies: AnyBody) -> None:
@@ -198,3 +202,80 @@ def test_a_restored_tip_is_not_the_head(well: Sitter) -> None:
     """What an earlier run left is not relied on before a head was followed in this one."""
     well.followed = False
     assert well.failing() == [("watermark of local", "no head was followed since the start")]
+
+
+def price_after_a_jump(spec: RiskSpec) -> PriceStatus:
+    """Return what the picture says of ETH when its price has jumped."""
+    sitter = Sitter(msgspec.structs.replace(CONFIG, risk=(spec,)))
+    sitter.history.market()
+    for price in (2_000, 2_001, 2_000, 2_001, 2_100):
+        sitter.history.block(eth(price))
+    (venue,) = sitter.draw().venues
+    assert venue.risk is not None
+    return next(price for price in venue.risk.prices if price.asset == "0x" + ETH.hex())
+
+
+def test_a_price_shows_the_volatility_in_use() -> None:
+    """It is that of the move: so many quantiles of it over the horizon; stress is unknown without regimes."""
+    spec = msgspec.structs.replace(RISK, model="volatility", move_max=0.9, garch=GARCH)
+    price = price_after_a_jump(spec)
+    move = price.vol_annual_ppm * spec.safety_factor * spec.quantile * (spec.horizon_seconds / 31_536_000) ** 0.5
+
+    assert price.move_ppm == pytest.approx(move, rel=1e-3)
+    assert price.stress_ppm is None
+
+
+def test_a_price_shows_how_likely_stress_is() -> None:
+    """With regimes a jump shows as stress."""
+    price = price_after_a_jump(msgspec.structs.replace(RISK, regimes=REGIMES))
+
+    assert price.stress_ppm is not None
+    assert 900_000 < price.stress_ppm <= 1_000_000
+
+
+def test_the_picture_shows_spending_and_a_pause() -> None:
+    """What intents commit counts until they revert; reverts are counted until they pause the venue."""
+    sitter = Sitter(config_with(live=True, reverts_per_venue_max=2))
+    sitter.history.market()
+    before = sitter.draw().spend_hour_base
+    (intent,) = admitted(sitter.history.breach())
+    committed = sitter.draw().spend_hour_base
+    attempt = sitter.history.prepare(intent, 0)
+    sitter.history.block()
+    sitter.history.receipt(attempt, succeeded=False)
+    once = sitter.draw()
+    breakers = sitter.history.engine.intents.breakers
+    breakers.trip("toy", sitter.history.engine.chains[31337].tip_number, reverts_max=1, window_blocks=9, pause_blocks=9)
+    paused = sitter.draw()
+
+    assert (before, committed) == ("0", str(int(intent.spend_base)))
+    assert (once.spend_hour_base, once.venues[0].reverts, once.venues[0].paused) == ("0", 1, False)
+    assert (paused.venues[0].reverts, paused.venues[0].paused) == (0, True)
+
+
+def test_an_account_at_risk_shows_both_opinions() -> None:
+    """An account past its line is shown with the venue's verdict, its distance, and the second opinion."""
+    sitter = Sitter(msgspec.structs.replace(CONFIG, risk=(RISK,)))
+    sitter.history.market()
+    sitter.history.breach()
+
+    (venue,) = sitter.draw().venues
+    (row,) = venue.at_risk
+    assert (venue.at_risk_count, row.status, row.risk_status) == (1, "liquidatable", "breached")
+    assert row.distance is not None
+    assert row.distance < 0
+
+
+def test_refusals_outlast_other_decisions(well: Sitter) -> None:
+    """A refusal is kept with its reason however many other decisions follow."""
+    refused = Sitter(config_with(live=True, profit_base_min=BaseAmount(10**18)))
+    refused.history.market()
+    decisions = refused.history.breach()
+    (refusal,) = (each for each in decisions if isinstance(each, ProposalRefused))
+    refused.settle(refusal, *[each for each in decisions if each is not refusal] * DECISIONS_KEPT)
+
+    (kept,) = refused.draw().last_refusals
+    assert (kept.venue, kept.account) == ("toy", "0x" + refusal.proposal.account.hex())
+    assert kept.reason is not None
+    assert kept.reason.startswith(refusal.reason)
+    assert kept not in refused.draw().last_decisions

@@ -33,6 +33,7 @@ signer = "main"
 [limits]
 profit_usd_min = 5
 """
+RISK = "\n[venues.aave.risk]"
 TOKEN = "0x" + "cd" * 20
 
 
@@ -55,13 +56,23 @@ def settings_of(folder: Path, text: str = FILE) -> Settings:
             f"slippage_bps = {{ {TOKEN} = 20 }}",
             "strategies.partial_liquidation.slippage_bps",
         ),
+        (RISK, "horizon_seconds = 60", "venues.aave.risk.horizon_seconds"),
+        (RISK, 'model = "static"', "venues.aave.risk.model"),
         ("[journal]", "", ""),
     ],
 )
 def test_bounds_and_parameters_may_change(tmp_path: Path, after: str, line: str, changed: str) -> None:
     """A file that differs in bounds or parameters is taken, and says in which."""
-    read = settings_of(tmp_path, FILE.replace(after, f"{after}\n{line}"))
-    assert check_reload(settings_of(tmp_path), read) == tuple(filter(None, [changed]))
+    text = FILE + RISK
+    read = settings_of(tmp_path, text.replace(after, f"{after}\n{line}"))
+    assert check_reload(settings_of(tmp_path, text), read) == tuple(filter(None, [changed]))
+
+
+def test_a_second_opinion_may_begin_and_end(tmp_path: Path) -> None:
+    """The section as a whole may come and go."""
+    without, with_it = settings_of(tmp_path), settings_of(tmp_path, FILE + RISK)
+
+    assert check_reload(without, with_it) == check_reload(with_it, without) == ("venues.aave.risk",)
 
 
 @pytest.mark.parametrize(
@@ -91,5 +102,6 @@ def test_documented() -> None:
     """``config/README.md`` names every key that may change."""
     text = Path("config/README.md").read_text(encoding="utf-8")
     section = text[text.index("**While it runs.**") :].split("\n\n")[0]
-    missing = [path for path in RELOADABLE if f"`{path[-1]}`" not in section and f"`{'.'.join(path)}`" not in section]
+    ways = {path: (path[-1], ".".join(path), ".".join(path[:-1])) for path in RELOADABLE}
+    missing = [path for path, names in ways.items() if not any(f"`{name}`" in section for name in names)]
     assert missing == []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from itertools import chain
-from typing import Any
 
 import pytest
 
@@ -16,21 +16,20 @@ from tests.app.market import Market
 from tests.chain.journals import read_journal, replayed
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
-Json = Any
 SNAPSHOT = ('prices = "events"', 'prices = "events"\nbootstrap = "snapshot"')
 SMALL_PARTS = ("poll_interval_seconds", "batch_size_max = 4\nconcurrency_max = 1\npoll_interval_seconds")
-
-
-def being_read(status: Json) -> bool:
-    """Tell whether the reading has begun."""
-    return any(venue["reading"] for venue in status["venues"])
 
 
 async def test_a_killed_bootstrap_goes_on_and_the_keeper_helps(market: Market) -> None:
     """Nothing is read twice, nothing is decided before all is read, and then accounts are helped; verified."""
     market.changes += [SNAPSHOT, SMALL_PARTS]
     async with started(market.keeper("--live")) as keeper:
-        await keeper.until_status(being_read)
+
+        async def part_is_durable() -> bool:
+            metrics = (await keeper.get("/metrics"))[1]
+            return re.search(r'^keeper_facts_total{.*kind="VenueRead".*} [1-9]', metrics, re.MULTILINE) is not None
+
+        await keeper.until(part_is_durable)
         assert (await keeper.get("/readyz"))[0] == HTTPStatus.SERVICE_UNAVAILABLE
     async with started(market.keeper("--live")) as keeper:
         await keeper.until_answer("/readyz", HTTPStatus.OK)

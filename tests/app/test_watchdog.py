@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 
 import pytest
 
@@ -46,6 +47,14 @@ async def test_work_that_does_not_end_is_late_and_then_stops_the_process() -> No
     ):
         await watchdog.run()
     assert (told, clock.now) == (["lane"], 2.0 * HALT_FACTOR + 0.25)
+
+
+async def test_a_task_cancelled_before_its_turn_leaves_nothing_unawaited() -> None:
+    """What it would have done is closed, not left for the interpreter to complain about."""
+    rig, work = Rig(), asyncio.sleep(0)
+    async with asyncio.TaskGroup() as tasks:
+        rig.watchdog.begin(tasks, "clock", work, unwatched="a test").cancel()
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
 
 
 async def test_waiting_is_never_late() -> None:
