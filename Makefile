@@ -7,20 +7,22 @@ PYTEST := $(BIN)/python -m pytest -q
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak fuzz promises mutations bench audit sbom fmt lock clean
+.PHONY: help setup desk demo test check soak fuzz promises mutations bench audit sbom fmt lock clean
 
 help:          ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 setup: .venv/.done node_modules/.done   ## install everything, from the locks only
 
+desk: setup .venv/.desk   ## install what tests need of the system: Prometheus, Alertmanager, Chromium, systemd
+
 demo: setup    ## a local chain, a real market, a crash, and the keeper
 	$(BIN)/keeper demo
 
-test: setup    ## every test but the long randomised runs
+test: desk     ## every test but the long randomised runs
 	$(PYTEST) -n 2 --dist loadscope -m "not soak"
 
-check: setup   ## what CI runs
+check: desk    ## what CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -67,6 +69,8 @@ lock: .venv/.done   ## resolve both locks anew
 	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-config \
 		--upgrade --allow-unsafe --strip-extras --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file deploy/audit/requirements.txt deploy/audit/requirements.in
+	$(BIN)/python -m tests.deploy.runtime_lock >deploy/runtime-requirements.tmp && mv deploy/runtime-requirements.tmp deploy/runtime-requirements.txt
+	$(BIN)/python -m tests.deploy.runtime_lock hatchling >deploy/build-requirements.tmp && mv deploy/build-requirements.tmp deploy/build-requirements.txt
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --package-lock-only
 
 clean:         ## remove what was built, and what was installed
@@ -85,6 +89,16 @@ clean:         ## remove what was built, and what was installed
 
 .venv/.done: pyproject.toml .venv/.locked
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Debian's packages, where they are not there already. Elsewhere: the same programs from their own sites, on the PATH.
+.venv/.desk: .venv/.locked
+	@missing=; for each in prometheus promtool prometheus-alertmanager chromium systemd-analyze; do command -v $$each >/dev/null || missing=yes; done; \
+	if [ -n "$$missing" ]; then \
+		command -v apt-get >/dev/null || { echo "install prometheus (with promtool), prometheus-alertmanager, chromium and systemd: the tests of alerts, of the pages and of the unit run them" >&2; exit 1; }; \
+		as=; [ "$$(id -u)" = 0 ] || as=sudo; \
+		$$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager chromium systemd >/dev/null; \
+	fi
 	@touch $@
 
 # The auditors have an environment of their own: thirty packages that neither the keeper nor its tests need.

@@ -12,6 +12,8 @@ from bench.decoding import run as decoding
 from bench.distance import run as distance
 from bench.journal import run as journal
 from bench.latency import run as latency
+from bench.passage import run as passage
+from bench.portfolio import run as portfolio
 from bench.restart import run as restart
 from bench.step import run as step
 from bench.venue import run as venue
@@ -21,6 +23,8 @@ PARTS: dict[str, Callable[[], dict[str, object]]] = {
     "decoding": decoding,
     "step": step,
     "distance": distance,
+    "passage": passage,
+    "portfolio": portfolio,
     "venue": venue,
     "latency": latency,
     "restart": restart,

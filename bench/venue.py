@@ -5,6 +5,8 @@ tick the oracle's prices change, and the block that they change in is stepped: f
 at, decided. That is the engine's part; the journal and the node have figures of their own. Most ticks hurt few; at the
 end prices fall until some hundreds may be liquidated, all of whom are sized again at each tick.
 
+A second engine steps the same facts with a model of risk, and forms an opinion of everybody who is near.
+
 The peers' way, in the same run and on the same node: one ``getUserAccountData`` for each account, fifty at a time.
 """
 
@@ -16,6 +18,7 @@ import random
 from collections.abc import Iterator
 from statistics import median
 from time import perf_counter
+from typing import NamedTuple
 
 import aiohttp
 from msgspec.structs import replace
@@ -36,6 +39,7 @@ from keeper.venues import open_ledger
 from strategies import STRATEGIES
 from tests.chain.aave_feed import Feed
 from tests.engine.test_real_ledger import CONFIG
+from tests.engine.test_suspects import RISK
 
 ACCOUNTS = 5000
 OPENED_TOGETHER = 250
@@ -69,36 +73,50 @@ async def _run(accounts: int) -> dict[str, object]:
         await watcher.catch_up()
         ticks = [await watcher.tick(prices) for prices in _prices(market)]
         asked = [await _ask_everybody(node.http_url, market.pool, users) for _ in range(ROUNDS)]
-    few = sorted(seconds for seconds, unsafe in ticks[1:] if unsafe <= FEW)
-    many = [seconds for seconds, unsafe in ticks[1:] if unsafe > FEW]
+    few = sorted(tick.seconds for tick in ticks[1:] if tick.unsafe <= FEW)
+    many = [tick.seconds for tick in ticks[1:] if tick.unsafe > FEW]
+    judged = sorted(tick.judged_seconds for tick in ticks[1:] if tick.unsafe <= FEW)
     return {
         "accounts": len(users),
         "opened_seconds": opened,
-        "first_head_seconds": ticks[0][0],
+        "first_head_seconds": ticks[0].seconds,
         "ticks_that_hurt_few": len(few),
         "few_ms": {"median": median(few) * 1000, "worst": few[-1] * 1000},
         "ticks_that_hurt_many": len(many),
         "many_ms": {"median": median(many) * 1000, "worst": max(many) * 1000} if many else None,
-        "liquidatable_max": max(unsafe for _, unsafe in ticks),
+        "liquidatable_max": max(tick.unsafe for tick in ticks),
+        "second_opinion_few_ms": {"median": median(judged) * 1000, "worst": judged[-1] * 1000},
+        "not_safe_by_second_opinion_median": median(tick.called for tick in ticks[1:] if tick.unsafe <= FEW),
         "one_call_an_account_ms": [seconds * 1000 for seconds in asked],
         "ratio": median(asked) / median(few),
     }
 
 
+class Tick(NamedTuple):
+    """A block: seconds without and with a second opinion, who may be liquidated after it, and who is not safe by it."""
+
+    seconds: float
+    unsafe: int
+    judged_seconds: float
+    called: int
+
+
 class Watcher:
-    """An engine that follows the market block by block, in a dry run."""
+    """Two engines that follow the market block by block, in a dry run: one forms second opinions."""
 
     def __init__(self, rpc: LabRpc, market: AaveMarket) -> None:
-        self.engine = Engine(open_ledger, STRATEGIES)
+        self.engine, self.judging = Engine(open_ledger, STRATEGIES), Engine(open_ledger, STRATEGIES)
         self._rpc = rpc
         self._market = market
-        self._step(RunStarted(content_id("bench"), "1", _config(market), "{}", 0))
+        for engine, config in ((self.engine, _config(market)), (self.judging, replace(_config(market), risk=(RISK,)))):
+            engine.step(RunStarted(content_id("bench"), "1", config, "{}", 0), 1)
         ledger = self.engine.ledgers["aave"]
         self._feed = Feed(rpc, ledger)
         self._next = 0
 
     def _step(self, fact: AnyFact) -> None:
-        self.engine.step(fact, self.engine.sequence + 1)
+        for engine in (self.engine, self.judging):
+            engine.step(fact, engine.sequence + 1)
 
     async def catch_up(self) -> None:
         """Step all blocks so far, none of them decided on, and what the signer has."""
@@ -111,15 +129,17 @@ class Watcher:
         purse = tuple(Holding(each, pool, TokenAmount(10**30), plenty) for each in tokens)
         self._step(SignerRead(CHAIN, "main", newest, last.header.hash, Wei(10**20), 0, purse))
 
-    async def tick(self, prices: dict[str, int]) -> tuple[float, int]:
-        """Move prices and step the block; return seconds, and how many may be liquidated."""
+    async def tick(self, prices: dict[str, int]) -> Tick:
+        """Move prices and let both engines step the block."""
         await move_prices(self._rpc, self._market, prices)
         fact = await self._block(self._next, behind=0)
-        started = perf_counter()
-        self._step(fact)
-        seconds = perf_counter() - started
-        margins = self.engine.margins.values()
-        return seconds, sum(margin.health.status is Status.LIQUIDATABLE for margin in margins)
+        spent: list[float] = []
+        for engine in (self.engine, self.judging):
+            started = perf_counter()
+            engine.step(fact, engine.sequence + 1)
+            spent.append(perf_counter() - started)
+        unsafe = sum(margin.health.status is Status.LIQUIDATABLE for margin in self.engine.margins.values())
+        return Tick(spent[0], unsafe, spent[1], len(self.judging.risk.unsafe))
 
     async def _block(self, number: int, *, behind: int) -> BlockApplied:
         self._next = number + 1

@@ -35,7 +35,7 @@ from keeper.core.facts import (
 )
 from keeper.core.ids import Hash32, to_hex
 from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
-from keeper.core.venue import HolderSearch, ReadingProgress, VenueReading
+from keeper.core.reading import HolderSearch, ReadingProgress, VenueReading
 
 Result = TypeVar("Result")
 CALLS_PER_ITEM = 2

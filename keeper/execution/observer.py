@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from keeper.core.errors import NodeRefused
 from keeper.core.facts import BlockHeader, SignerRead
@@ -30,16 +30,25 @@ class SignerObserver:
         signer: The configured name.
         address: Its address.
         ledgers: Gives the chain's venues; asked at each reading, as venues learn their tokens by and by.
+        tokens: Gives the tokens of a venue that the signer may have to do with.
     """
 
     def __init__(
-        self, *, node: Node, chain_id: int, signer: str, address: Address, ledgers: Callable[[], Sequence[Ledger]]
+        self,
+        *,
+        node: Node,
+        chain_id: int,
+        signer: str,
+        address: Address,
+        ledgers: Callable[[], Sequence[Ledger]],
+        tokens: Callable[[Ledger], Iterable[Address]] = lambda ledger: ledger.tokens(),
     ) -> None:
         self._node = node
         self._chain_id = chain_id
         self._signer = signer
         self._address = address
         self._ledgers = ledgers
+        self._tokens = tokens
 
     async def read(self, header: BlockHeader) -> SignerRead:
         """Read the signer's account at the end of a block, in one batch pinned to the block's hash.
@@ -53,7 +62,7 @@ class SignerObserver:
             (token, ledger.spender)
             for ledger in self._ledgers()
             if ledger.spender is not None
-            for token in ledger.tokens()
+            for token in self._tokens(ledger)
         ]
         pinned = at_block(header.hash)
         account = [to_hex(self._address), pinned]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from keeper.core.facts import BackfilledBlock, BlockHeader, ContractRead, RawLog, ReadRequest
 from keeper.core.ids import ZERO_ADDRESS, Address
 from keeper.core.margin import MarginBreakdown, MarginKind
+from keeper.core.risk import AssetPrice, MoveOf
 from keeper.core.units import BaseAmount, TokenAmount
 from keeper.core.venue import (
     AccountMargin,
@@ -25,6 +26,7 @@ from keeper.core.venue import (
     Preview,
     Status,
     VenueTotals,
+    owed_within,
 )
 
 PULL, FAIL, LOCK = b"\x00", b"\x01", b"\x02"
@@ -48,6 +50,7 @@ class LeverVenue:
     protocol = "lever"
     liquidation_gas = 30_000
     takeovers = None
+    protections = None
     topics: tuple[bytes, ...] = (TOPIC,)
     margin_kind = MarginKind.ISOLATED
 
@@ -116,9 +119,21 @@ class LeverVenue:
         """Suspect everyone."""
         return self.accounts()
 
+    def near(self, move_of: MoveOf) -> tuple[Address, ...]:
+        """Suspect everyone."""
+        return self.accounts()
+
+    def asset_prices(self) -> tuple[AssetPrice, ...]:
+        """Price nothing."""
+        return ()
+
     def totals(self) -> VenueTotals:
         """Count nothing."""
         return VenueTotals(0, BaseAmount(0))
+
+    def owed_within(self, bounds: Sequence[float]) -> tuple[BaseAmount, ...]:
+        """Return what is owed within each distance of the line."""
+        return owed_within(map(self.margin, self.accounts()), bounds)
 
     def margin(self, account: Address) -> AccountMargin:
         """Whoever is asked about may be liquidated."""
