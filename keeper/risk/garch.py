@@ -20,8 +20,6 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
-from scipy.signal import lfilter
 from scipy.special import digamma, gammaln
 
 from keeper.core.errors import RiskInputError
@@ -245,8 +243,15 @@ def _variances(residuals: Floats, params: GarchParams, start: float) -> Floats:
     squares = residuals * residuals
     driven = params.omega + (params.alpha + params.gamma * (residuals < 0)) * squares
     driven = np.concatenate(([params.omega + params.persistence * start], driven))
-    variances: Floats = lfilter([1.0], [1.0, -params.beta], driven)
-    return variances
+    return _accumulated(driven, params.beta)
+
+
+def _accumulated(driven: Floats, decay: float) -> Floats:
+    """Return ``v`` with ``v[0] = driven[0]`` and ``v[t] = decay * v[t-1] + driven[t]``, along the last axis."""
+    from scipy.signal import lfilter  # noqa: PLC0415 - a second to import, and a daemon goes a step at a time
+
+    sums: Floats = lfilter([1.0], [1.0, -decay], driven, axis=-1)
+    return sums
 
 
 def _losses(squares: Floats, variances: Floats, nu: float) -> Floats:
@@ -259,6 +264,7 @@ def _losses(squares: Floats, variances: Floats, nu: float) -> Floats:
 
 def _maximum(series: Floats, backcast: Backcast, *, asymmetric: bool, student: bool) -> tuple[GarchParams, float]:
     """Return the likeliest parameters of a standardised series, and the degrees of freedom."""
+    from scipy.optimize import minimize  # noqa: PLC0415 - slow to import, and a daemon never fits
 
     def loss(point: Floats) -> tuple[float, Floats]:
         nu = float(point[-1]) if student else math.inf
@@ -307,7 +313,7 @@ def _mean_loss(series: Floats, point: Floats, backcast: Backcast, nu: float) -> 
         _after(start, variances),
         *(_after(start / len(sides), squares * side) for side in sides),
     ]
-    moved = lfilter([1.0], [1.0, -params.beta], np.array(moves), axis=1)
+    moved = _accumulated(np.array(moves), params.beta)
     ratios = squares / variances
     # A t is a normal in which a residual counts the less the further out it is.
     counts = np.ones_like(ratios) if nu == math.inf else (nu + 1) / (nu - 2 + ratios)

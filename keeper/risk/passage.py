@@ -17,7 +17,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import PchipInterpolator
 from scipy.special import log_ndtr, ndtr
 
 from keeper.core.errors import RiskInputError
@@ -228,6 +227,8 @@ def _by_barrier(walked: Floats, depth: Floats, variance: Floats, distance: Float
     nearest, farthest = float(distance.min()), float(distance.max())
     if nearest == farthest:
         return np.full(len(distance), _ruin(walked, depth, variance, nearest))
+    from scipy.interpolate import PchipInterpolator  # noqa: PLC0415 - slow to import, and a daemon asks one account
+
     nodes = nearest + (farthest - nearest) * np.linspace(0, 1, BARRIERS) ** 2
     ruin = np.array([_ruin(walked, depth, variance, each) for each in nodes.tolist()])
     between: Floats = PchipInterpolator(nodes, ruin)(np.clip(distance, nodes[0], nodes[-1]))

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.signal import lfilter
 
 from keeper.core.errors import RiskInputError
 from keeper.risk.inputs import DAYS_PER_YEAR, Floats, aligned, array, history, number
@@ -41,6 +40,8 @@ def ewma_variances(returns: ArrayLike, decay: float = DECAY_DAILY, initial: floa
     Raises:
         RiskInputError: a value is not finite or out of range, there is no return, or those at the start are all zero.
     """
+    from scipy.signal import lfilter  # noqa: PLC0415 - a second to import, and a daemon goes a step at a time
+
     series = history("returns", returns, shortest=1)
     weight = _decay(decay)
     squares = series * series
