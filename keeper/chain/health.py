@@ -51,7 +51,7 @@ class ProviderHealth:
 
     Attributes:
         name: Scheme, host and port of its URL.
-        up: False while it cools down or is in quarantine.
+        up: False while it cools down, is silent or is in quarantine.
         failures: In a row.
         score: Seconds that a good answer is expected to take; the least is asked first.
         lag_blocks: How far its head was behind the others' when they were last compared.
@@ -77,6 +77,7 @@ class Standing:
     def __init__(self, clock: Clock, policy: HealthPolicy) -> None:
         self.failures = 0
         self.lag_blocks = 0
+        self._unanswered = 0
         self._clock = clock
         self._policy = policy
         self._reason = ""
@@ -95,6 +96,11 @@ class Standing:
     def is_up(self) -> bool:
         """Whether it neither cools down nor is in quarantine."""
         return self.quarantine is None and self.down_seconds == 0
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has answered nothing since too many failures: a cool-down that ends is no sign of life."""
+        return self._unanswered >= self._policy.failures_max
 
     @property
     def lags(self) -> bool:
@@ -133,6 +139,10 @@ class Standing:
         self._latencies.append(seconds)
         self._add(seconds)
 
+    def answered(self) -> None:
+        """End a silence: it gave an answer, whichever."""
+        self._unanswered = 0
+
     def succeeded(self) -> None:
         """End a row of failures: an operation came to a good end."""
         self.failures = 0
@@ -143,6 +153,7 @@ class Standing:
         now = self._clock.monotonic()
         in_a_row = now - self._failed_at <= self._policy.half_life_seconds
         self.failures = self.failures + 1 if in_a_row else 1
+        self._unanswered += 1
         self._failed_at = now
         self._add(self._policy.failure_seconds)
         if self.failures >= self._policy.failures_max:

@@ -53,7 +53,7 @@ class Member:
         """Return how the provider stands."""
         return ProviderHealth(
             name=self.name,
-            up=self.standing.is_up,
+            up=self.standing.is_up and not self.standing.is_silent,
             failures=self.standing.failures,
             score=self.standing.score,
             lag_blocks=self.standing.lag_blocks,
@@ -64,7 +64,11 @@ class Member:
         started = self._clock.monotonic()
         try:
             result = await answer
-        except (NodeRefused, asyncio.CancelledError):  # an answer; or given up, and it has been that slow
+        except NodeRefused:  # an answer
+            self.standing.took(self._clock.monotonic() - started)
+            self.standing.answered()
+            raise
+        except asyncio.CancelledError:  # given up, and it has been that slow
             self.standing.took(self._clock.monotonic() - started)
             raise
         except NodeLimited:  # it asks us to wait, which is no failure
@@ -75,4 +79,5 @@ class Member:
         except ConfigError as error:
             raise self._wrong_chain(self, error) from None
         self.standing.took(self._clock.monotonic() - started)
+        self.standing.answered()
         return result

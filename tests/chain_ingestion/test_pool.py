@@ -70,6 +70,21 @@ async def test_first_choice_serves(pair: Pair) -> None:
     assert pair.asked() == [2, 0]
 
 
+async def test_a_dead_second_choice_stays_down_until_it_answers(pair: Pair) -> None:
+    """Who only fails when heads are compared is down between the comparisons too, and up with its first answer."""
+    pair.second.raw = broken
+    seen = []
+    for _ in range(4):
+        await pair.pool.compare_heads()
+        pair.clock.now += 15.0  # longer than a cool-down
+        seen.append(pair.pool.statistics()[1].up)
+    pair.second.raw = None
+    await pair.pool.compare_heads()
+
+    assert seen == [True, False, False, False]
+    assert pair.pool.statistics()[1].up
+
+
 async def test_failure_goes_to_the_next(pair: Pair) -> None:
     """A request that the first provider does not answer is answered by the second."""
     pair.first.raw = half_broken
@@ -96,7 +111,7 @@ async def test_failure_moves_a_provider_back_until_it_has_faded(pair: Pair) -> N
 
 
 async def test_failures_in_a_row_cool_down(pair: Pair) -> None:
-    """A provider that failed twice in a row is down until its cool-down is over, and nobody is offered it."""
+    """A provider that failed twice in a row is offered to nobody until its cool-down, and up with its first answer."""
     pair.first.raw = pair.second.raw = half_broken
     for _ in range(2):
         with pytest.raises(NodeMalformed):
@@ -110,8 +125,11 @@ async def test_failures_in_a_row_cool_down(pair: Pair) -> None:
     assert names(pair.pool.healthy()) == names(pair.providers[1:])
 
     await pair.clock.sleep(POLICY.cool_down_seconds)
-    assert [each.up for each in pair.pool.statistics()] == [True, True]
+    assert [each.up for each in pair.pool.statistics()] == [False, True]
     assert len(pair.pool.healthy()) == 2
+    pair.first.raw = None
+    await pair.pool.compare_heads()
+    assert [each.up for each in pair.pool.statistics()] == [True, True]
 
 
 async def test_all_down_is_still_asked(pair: Pair) -> None:
