@@ -13,6 +13,7 @@ import structlog
 from keeper.app.failpoints import sending
 from keeper.app.holdings import tokens_of
 from keeper.app.reading import bootstrap_of
+from keeper.app.watch import watch_providers
 from keeper.chain.audit import Audit
 from keeper.chain.bootstrap import Bootstrap
 from keeper.chain.follower import Follower, FollowerOptions
@@ -245,8 +246,12 @@ def _checks(
     follower: Follower,
     watched: Pulses,
 ) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
-    """Return what is to run beside the follower: finality always, scan and audit where they are configured."""
-    checks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {"finality": follower.finality.run}
+    """Return what is to run beside the follower: scan and audit only where they are configured."""
+    seen = watched(f"providers {spec.name}")
+    checks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "finality": follower.finality.run,
+        "providers": lambda: watch_providers(spec.chain_id, pool.statistics, recorder, clock, seen),
+    }
     if spec.scanned:
         pulse = watched(f"scan {spec.name}")
         checks["scan"] = Scan(

@@ -1,11 +1,13 @@
-"""What the process itself observes: the clock and the operator's kill switch."""
+"""What the process itself observes: the clock, the operator's kill switch, and which providers answer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from keeper.core.facts import ClockTicked, KillSwitchChanged
+from keeper.chain.health import ProviderHealth
+from keeper.core.facts import ClockTicked, KillSwitchChanged, ProviderChanged
 from keeper.core.ports import UNWATCHED, Clock, Pulse, Recorder
 
 TICK_SECONDS = 1.0
@@ -32,6 +34,29 @@ async def watch_kill_switch(path: Path | None, recorder: Recorder, clock: Clock,
                 await recorder.submit([KillSwitchChanged(armed, "file")])
             last = armed
         await clock.sleep(TICK_SECONDS)
+
+
+async def watch_providers(
+    chain_id: int,
+    providers: Callable[[], Iterable[ProviderHealth]],
+    recorder: Recorder,
+    clock: Clock,
+    pulse: Pulse = UNWATCHED,
+) -> NoReturn:
+    """Record each provider of a chain that goes down or comes up; requests that failed leave no other trace."""
+    down: set[str] = set()
+    while True:
+        changed = [each for each in providers() if each.up is (each.name in down)]
+        if changed:
+            with pulse.working():
+                await recorder.submit([ProviderChanged(chain_id, each.name, each.up, _why(each)) for each in changed])
+            down ^= {each.name for each in changed}
+        await clock.sleep(TICK_SECONDS)
+
+
+def _why(provider: ProviderHealth) -> str:
+    """Say why a provider is passed over; nothing of one that is up."""
+    return "" if provider.up else provider.quarantine or f"{provider.failures} failures in a row"
 
 
 def is_armed(path: Path) -> bool:

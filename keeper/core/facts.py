@@ -240,6 +240,18 @@ class KillSwitchChanged(Fact, frozen=True, tag="KillSwitchChanged/1"):
     reason: str
 
 
+class ProviderChanged(Fact, frozen=True, tag="ProviderChanged/1"):
+    """A provider, by its redacted name, is passed over from now on, or ``up`` again. It explains and decides nothing.
+
+    A run begins with all of them up. ``reason`` is why it is passed over, else empty.
+    """
+
+    chain_id: int
+    provider: str
+    up: bool
+    reason: str
+
+
 class SignerRead(Fact, frozen=True, tag="SignerRead/1"):
     """A signer's account at one block: native balance, mined transaction count, token holdings.
 
@@ -369,6 +381,7 @@ AnyFact = (
     | BootstrapCompleted
     | ClockTicked
     | KillSwitchChanged
+    | ProviderChanged
     | SignerRead
     | SignerReleased
     | PreflightSeen

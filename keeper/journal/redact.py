@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from urllib.parse import urlsplit
 
-from keeper.core.facts import AttemptSent, BlockApplied, BlocksBackfilled, Fact, LogsRepaired, RangeVerified
+from keeper.core.facts import (
+    AttemptSent,
+    BlockApplied,
+    BlocksBackfilled,
+    Fact,
+    LogsRepaired,
+    ProviderChanged,
+    RangeVerified,
+)
 from keeper.core.runconfig import RunConfig
 
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]*[^\s'\"<>:;,.]", re.IGNORECASE)
@@ -35,7 +43,7 @@ def provider_names(fact: Fact) -> Iterable[str]:
             return (source, liar)
         case RangeVerified(providers=providers):
             return providers
-        case AttemptSent(provider=provider):
+        case AttemptSent(provider=provider) | ProviderChanged(provider=provider):
             return (provider,)
     return ()
 

@@ -21,7 +21,7 @@ class ChainMetrics:
         self._head_block = gauge("head_block", "Newest block the chain is known to have.", "chain")
         self._watermark_block = gauge("watermark_block", "Last block whose facts are complete.", "chain")
         self._watermark_lag_seconds = gauge(
-            "watermark_lag_seconds", "Wall clock less the watermark's own timestamp.", "chain"
+            "watermark_lag_seconds", "Wall clock less the watermark's timestamp, or its arrival if longer.", "chain"
         )
         self._reorgs = Counter("reorgs_total", "Reorgs.", ["chain"], namespace=NAMESPACE, registry=registry)
         self._reorg_depth_blocks = Histogram(
@@ -42,7 +42,8 @@ class ChainMetrics:
         )
         self._names: dict[int, str] = {}
         self._reverted: dict[int, int] = {}
-        self._watermark_timestamps: dict[int, int] = {}
+        self._watermarks: dict[int, tuple[int, float]] = {}
+        self._now = 0.0
 
     def name(self, chain_id: int) -> str:
         """Return a chain's configured name, its id before the configuration was seen."""
@@ -82,12 +83,13 @@ class ChainMetrics:
         self._repairs.labels(self.name(fact.chain_id)).inc()
 
     def ticked(self, unix_ms: int) -> None:
-        """Measure the lag of every chain anew: it grows while no block comes."""
-        for chain_id, timestamp in self._watermark_timestamps.items():
-            self._watermark_lag_seconds.labels(self.name(chain_id)).set(unix_ms / 1000 - timestamp)
+        """Measure the lag of every chain anew: it grows while no block comes, also where blocks are ahead of us."""
+        self._now = unix_ms / 1000
+        for chain_id, (timestamp, arrived) in self._watermarks.items():
+            self._watermark_lag_seconds.labels(self.name(chain_id)).set(self._now - min(timestamp, arrived))
 
     def _moved(self, chain_id: int, number: int, timestamp: int, behind_blocks: int) -> None:
         chain = self.name(chain_id)
         self._head_block.labels(chain).set(number + behind_blocks)
         self._watermark_block.labels(chain).set(number)
-        self._watermark_timestamps[chain_id] = timestamp
+        self._watermarks[chain_id] = (timestamp, self._now or timestamp)

@@ -37,6 +37,7 @@ from keeper.core.facts import (
     KillSwitchChanged,
     LogsRepaired,
     PreflightSeen,
+    ProviderChanged,
     RangeVerified,
     ReceiptSeen,
     RunStarted,
@@ -236,6 +237,9 @@ _SUMMARIES: Mapping[type, Callable[[Any], str]] = MappingProxyType(
         AccountsAudited: lambda fact: f"{len(fact.reads)} accounts of {fact.venue} at block {fact.block_number}",
         ClockTicked: lambda fact: f"{fact.unix_ms} ms",
         KillSwitchChanged: lambda fact: f"{'armed' if fact.armed else 'disarmed'} ({fact.reason})",
+        ProviderChanged: lambda fact: (
+            f"{fact.provider} of chain {fact.chain_id} {'is up' if fact.up else f'is down: {fact.reason}'}"
+        ),
         SignerRead: lambda fact: (
             f"{fact.signer} at block {fact.block_number}: {int(fact.balance_wei)} wei, nonce {fact.nonce}"
         ),

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from keeper.app.clock import SystemClock
-from keeper.app.watch import TICK_SECONDS, is_armed, tick_clock, watch_kill_switch
-from keeper.core.facts import AnyFact, ClockTicked, KillSwitchChanged
+from keeper.app.watch import TICK_SECONDS, is_armed, tick_clock, watch_kill_switch, watch_providers
+from keeper.chain.health import ProviderHealth
+from keeper.core.facts import AnyFact, ClockTicked, KillSwitchChanged, ProviderChanged
 from tests.chain_ingestion.fakes import HandClock, Journal
 
 ARMED = KillSwitchChanged(armed=True, reason="file")
@@ -120,3 +121,25 @@ async def test_the_system_clock_goes_forward() -> None:
 
     assert clock.monotonic() >= first
     assert clock.unix_ms() > 1_700_000_000_000
+
+
+def provider(*, up: bool, quarantine: str | None = None) -> ProviderHealth:
+    """Return how a provider stands."""
+    return ProviderHealth(name="http://node", up=up, failures=2, score=0.1, lag_blocks=0, quarantine=quarantine)
+
+
+async def test_a_provider_is_recorded_when_it_goes_and_when_it_comes_back() -> None:
+    """One that is up from the beginning leaves no record, and each change one, with why it is passed over."""
+    clock, journal = HandClock(), Journal()
+    stands = [provider(up=True)]
+    async with running(watch_providers(7, lambda: stands, journal, clock)):
+        await tick(clock)
+        for now in (provider(up=False), provider(up=False), provider(up=True), provider(up=False, quarantine="lied")):
+            stands[0] = now
+            await tick(clock)
+
+    assert journal.facts == [
+        ProviderChanged(7, "http://node", up=False, reason="2 failures in a row"),
+        ProviderChanged(7, "http://node", up=True, reason=""),
+        ProviderChanged(7, "http://node", up=False, reason="lied"),
+    ]

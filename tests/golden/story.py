@@ -15,6 +15,7 @@ from keeper.core.facts import (
     KillSwitchChanged,
     LogsRepaired,
     PreflightSeen,
+    ProviderChanged,
     RangeVerified,
     RepairedBlock,
     RevertReason,
@@ -79,6 +80,7 @@ def told() -> list[Record]:
     _doubt(history)
     _crowd(history)
     _care(history)
+    history.step(ProviderChanged(CHAIN, "node", up=False, reason="2 failures in a row"))
     history.step(RunStopped(content_id("run"), "drained"))
     return history.records
 

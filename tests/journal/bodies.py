@@ -19,6 +19,7 @@ from keeper.core.facts import (
     HoldersFound,
     KillSwitchChanged,
     LogsRepaired,
+    ProviderChanged,
     RangeVerified,
     RawLog,
     RepairedBlock,
@@ -44,6 +45,7 @@ _REPAIRED = st.builds(RepairedBlock, _BACKFILLED, st.just(()))
 ANY_BODY: st.SearchStrategy[AnyBody] = st.one_of(
     st.builds(ClockTicked, _NUMBERS),
     st.builds(KillSwitchChanged, st.booleans(), st.text(max_size=20)),
+    st.builds(ProviderChanged, _NUMBERS, st.just("http://node"), st.booleans(), st.text(max_size=20)),
     st.builds(BlockReverted, _NUMBERS, _NUMBERS, _HASHES),
     st.builds(BlockFinalized, _NUMBERS, _NUMBERS, _HASHES),
     st.builds(BlockApplied, _NUMBERS, _HEADERS, st.lists(_LOGS, max_size=4).map(tuple), st.just(()), _NUMBERS),

@@ -188,6 +188,13 @@ def test_the_lag_grows_with_the_clock() -> None:
     assert (first, observed("watermark_lag_seconds", chain="local")) == (2.5, 60.0)
 
 
+def test_the_lag_grows_where_blocks_are_ahead_of_the_clock() -> None:
+    """A chain whose clock is ahead of ours lags from the moment at which its last block arrived."""
+    observed = Observed((0, [ClockTicked(900_000), records.block_applied(10, 1_000), ClockTicked(960_000)]))
+
+    assert observed("watermark_lag_seconds", chain="local") == 60.0
+
+
 def test_a_reorg_is_counted_once_with_its_depth() -> None:
     """Abandoned blocks in a row are one reorg; its depth is their number."""
     reverted = [BlockReverted(records.CHAIN_ID, number, records.block_hash(number)) for number in (11, 10)]
