@@ -9,6 +9,7 @@ import msgspec
 
 from keeper import __version__
 from keeper.app.at_risk import at_risk
+from keeper.app.price_ages import PriceAges
 from keeper.app.watchdog import Late
 from keeper.core.decisions import Decision
 from keeper.core.facts import RunStarted
@@ -89,13 +90,15 @@ class Picture:
         self._decisions: deque[DecisionStatus] = deque(maxlen=DECISIONS_KEPT)
         self._refusals: deque[DecisionStatus] = deque(maxlen=REFUSALS_KEPT)
         self._names = {chain.chain_id: chain.name for chain in config.chains}
+        self._ages = PriceAges(journal)
         self._begun = False
         self.loop_lag_seconds = 0.0
         self.draining = False
         self._owed: dict[str, tuple[float, dict[str, str]]] = {}
 
     def settled(self, group: Settled) -> None:
-        """Remember the newest decisions, and that the run has begun."""
+        """Remember the newest decisions, when heads told prices, and that the run has begun."""
+        self._ages.settled(group)
         for sequence, body in enumerate(group.bodies, group.first_sequence):
             self._begun = self._begun or isinstance(body, RunStarted)
             if isinstance(body, Decision):
@@ -199,11 +202,16 @@ class Picture:
             return None
         counts = Counter(each.status for (venue, _), each in risk.unsafe.items() if venue == spec.name)
         now_seconds = self._clock.unix_ms() // 1000
-        vols = risk.vols_annual(spec.name)
+        vols, tip = risk.vols_annual(spec.name), self._engine.chains[spec.chain_id].tip
+
+        def price(track: AssetTrack) -> PriceStatus:
+            unmoved = None if tip is None else self._ages.unmoved_seconds(spec.name, track, tip.timestamp)
+            return _price(track, vols[track.asset], now_seconds, unmoved)
+
         return RiskPicture(
             model=model.model,
             accounts={status.value: counts[status] for status in RiskStatus if status is not RiskStatus.SAFE},
-            prices=tuple(_price(track, vols[track.asset], now_seconds) for track in risk.tracks(spec.name)),
+            prices=tuple(price(track) for track in risk.tracks(spec.name)),
         )
 
     def _signers(self) -> Iterator[SignerStatus]:
@@ -219,7 +227,7 @@ class Picture:
             )
 
 
-def _price(track: AssetTrack, vol_annual: float, now_seconds: int) -> PriceStatus:
+def _price(track: AssetTrack, vol_annual: float, now_seconds: int, unmoved_seconds: int | None) -> PriceStatus:
     observed = track.verdict.observed_at_seconds
     return PriceStatus(
         asset=to_hex(track.asset),
@@ -230,6 +238,7 @@ def _price(track: AssetTrack, vol_annual: float, now_seconds: int) -> PriceStatu
         samples=track.samples,
         vol_annual_ppm=round(vol_annual * PPM),
         stress_ppm=None if isinstance(track.stress_ppm, msgspec.UnsetType) else track.stress_ppm,
+        unmoved_seconds=unmoved_seconds,
     )
 
 

@@ -154,11 +154,20 @@ def _show_facts(facts: Sequence[FactUsed]) -> None:
             str(one.sequence),
             one.kind,
             _block(one.block),
+            _age(one),
             one.source,
         )
         for one in facts
     ]
-    emit_table(("of", "asset", "sequence", "fact", "block", "source"), rows, right=("sequence", "block"))
+    emit_table(("of", "asset", "sequence", "fact", "block", "before", "source"), rows, right=("sequence", "block"))
+
+
+def _age(fact: FactUsed) -> str:
+    """Write how long before the head a fact was, and whether a price is suspect for it."""
+    if fact.age_seconds is None:
+        return "-"
+    hours = fact.age_seconds / 3600
+    return f"{hours:.1f} h{', stale' if fact.stale else ''}" if hours >= 1 else f"{fact.age_seconds} s"
 
 
 def _show_refused(refused: Refused) -> None:

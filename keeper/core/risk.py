@@ -15,6 +15,9 @@ from keeper.core.ids import Address, Hash32
 from keeper.core.units import BaseAmount, BigInt, Wad
 
 PPM = 10**6
+UNMOVED_SECONDS_MAX = 90_000
+"""A price that has moved before and says nothing new for longer is suspect: the slowest of the usual feeds speak once a
+day, and an hour is their grace. It is told, and decides nothing: the venue itself goes by that price."""
 
 
 class AssetPrice(msgspec.Struct, frozen=True):

@@ -54,6 +54,11 @@ class AssetTrack(msgspec.Struct, kw_only=True):
     stress_ppm: int | msgspec.UnsetType = msgspec.UNSET
 
     @property
+    def has_moved(self) -> bool:
+        """Whether it was ever seen to move: one that is fixed by its oracle never is."""
+        return self.variance > 0.0 or (self.sample is not None and self.verdict.price != self.sample)
+
+    @property
     def doubt(self) -> str | None:
         """Why its price is not to be believed, ``None`` when it is."""
         if self.verdict.usable_for_risk_increase:

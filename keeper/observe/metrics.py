@@ -52,10 +52,8 @@ from keeper.observe.limit_metrics import LimitMetrics
 from keeper.observe.node_metrics import NodeMetrics
 from keeper.observe.notify import OUTCOMES
 from keeper.observe.slices import SliceMetrics
-from keeper.observe.status import Status, VenueStatus
+from keeper.observe.status import FRESH, Status, VenueStatus
 
-FRESH = "fresh"
-"""The oracle guard's verdict on a price that is believed."""
 STEP_SECONDS = (0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 APPEND_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -97,6 +95,9 @@ class Metrics:
         )
         self._risk = gauge("risk_accounts", "Accounts with debt by the second opinion.", "venue", "status")
         self._price_age = gauge("price_age_seconds", "Age of the price that is believed.", "venue", "feed")
+        self._price_unmoved = gauge(
+            "price_unmoved_seconds", "Since the oracle told something new; NaN where it never did.", "venue", "feed"
+        )
         self._price_move = gauge("price_move_ratio", "How far a price is reckoned to move.", "venue", "feed")
         self._price_vol = gauge(
             "price_vol_annual_ratio", "Volatility in a year that a price is reckoned with.", "venue", "feed"
@@ -212,6 +213,8 @@ class Metrics:
         for price in venue.risk.prices:
             if price.age_seconds is not None:
                 self._price_age.labels(venue.name, price.asset).set(price.age_seconds)
+            unmoved = math.nan if price.unmoved_seconds is None else price.unmoved_seconds
+            self._price_unmoved.labels(venue.name, price.asset).set(unmoved)
             self._price_move.labels(venue.name, price.asset).set(price.move_ppm / PPM)
             self._price_vol.labels(venue.name, price.asset).set(price.vol_annual_ppm / PPM)
             if price.stress_ppm is not None:

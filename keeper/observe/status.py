@@ -10,6 +10,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from keeper.core.risk import UNMOVED_SECONDS_MAX
+
+FRESH = "fresh"
+"""The oracle guard's verdict on a price that is believed."""
 PROGRESS_SECONDS_MAX = 15.0
 """The core loop takes a clock tick each second; this long without progress it hangs."""
 
@@ -57,7 +61,8 @@ class PriceStatus(msgspec.Struct, frozen=True, kw_only=True):
     ``verdict`` is the oracle guard's, ``age_seconds`` how old the price that is believed is (``None`` without one),
     ``move_ppm`` how far it is reckoned to move over the horizon, ``samples`` how many moves that is learned from.
     ``vol_annual_ppm`` is the volatility in a year that is reckoned with, ``stress_ppm`` the probability that its market
-    is in stress, ``None`` where no model tells.
+    is in stress, ``None`` where no model tells. ``unmoved_seconds`` is for how long the oracle has told nothing new, by
+    the chain's clock, ``None`` for a price that was never seen to move.
     """
 
     asset: str
@@ -68,6 +73,16 @@ class PriceStatus(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     vol_annual_ppm: int
     stress_ppm: int | None
+    unmoved_seconds: int | None = None
+
+    @property
+    def doubt(self) -> str | None:
+        """Why it is not to be relied on: it is not believed, or it has stood still for too long; else ``None``."""
+        if self.verdict != FRESH:
+            return f"{self.verdict}: {self.reason}"
+        if self.unmoved_seconds is not None and self.unmoved_seconds > UNMOVED_SECONDS_MAX:
+            return f"stale: nothing new for {self.unmoved_seconds / 3600:.1f} h"
+        return None
 
 
 class RiskPicture(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,9 +23,21 @@ from keeper.engine.step import Engine
 from keeper.report.bearings import Bearings
 from keeper.report.explaining import margin_held
 from keeper.report.happenings import happenings
-from keeper.report.incident import AccountPath, BlockSpan, Breach, Call, GasPoint, Incident, Liquidation, Proof, Window
+from keeper.report.incident import (
+    AccountPath,
+    BlockSpan,
+    Breach,
+    Call,
+    GasPoint,
+    Incident,
+    Liquidation,
+    Proof,
+    Trouble,
+    Window,
+)
 from keeper.report.lives import Lives, Observation, ended_between
 from keeper.report.model import Moment
+from keeper.report.pricing import Doubts, HeadTimes
 from keeper.report.sampling import Samples
 from keeper.report.sums import Refusals, earned, gas_spent, stage_times
 from keeper.report.survey import Subject, Survey
@@ -46,6 +58,8 @@ class Chronicle:
         self._bearings = Bearings()
         self._lives = Lives(self._bearings)
         self._troubles = Troubles(self._bearings)
+        self._times_of_heads = HeadTimes()
+        self._doubts = Doubts(self._times_of_heads)
         self._refusals = Refusals()
         self._samples = Samples(survey.traced, survey.stride)
         self._calls: list[Call] = []
@@ -80,6 +94,7 @@ class Chronicle:
         inside = self._first <= record.sequence <= self._last
         body = record.body
         self._bearings.take(record)
+        self._times_of_heads.take(record)
         if isinstance(body, RunStarted) and body.code_version not in self._versions:
             self._versions = [*self._versions, body.code_version] if inside else [body.code_version]
         seen = self._lives.take(record, inside=inside)
@@ -96,7 +111,10 @@ class Chronicle:
         if handler is not None:
             handler(body, record)
         if engine is not None and isinstance(body, BlockApplied | BlocksBackfilled) and not body.behind_blocks:
-            self._samples.look(engine, body.chain_id, self._bearings.of_chain(record, body.chain_id))
+            at = self._bearings.of_chain(record, body.chain_id)
+            self._samples.look(engine, body.chain_id, at)
+            if isinstance(body, BlockApplied):
+                self._doubts.look(engine, body.chain_id, at, body.header.timestamp)
 
     def _call(self, body: RiskHealthChanged, record: Record, *, inside: bool) -> None:
         """Keep an account's first call within the window, or until then the last one before it."""
@@ -188,7 +206,7 @@ class Chronicle:
             stages=stage_times(decided),
             refusals=tuple(self._refusals.groups()),
             reorgs=tuple(self._troubles.reorgs()),
-            troubles=tuple(self._troubles.troubles()),
+            troubles=tuple(sorted((*self._troubles.troubles(), *self._doubts.troubles()), key=_place)),
             bad_debt=self._samples.bad_debt(),
             earned=earned(ended, liquidations, lives),
             gas=gas_spent(ended, self._bearings),
@@ -230,6 +248,10 @@ class Chronicle:
             debt_base=nothing if margin is None else margin.debt_base,
             collateral_base=nothing if margin is None else margin.collateral_base,
         )
+
+
+def _place(trouble: Trouble) -> int:
+    return trouble.at.sequence
 
 
 def _values(seen: Observation, engine: Engine) -> tuple[BaseAmount | None, BaseAmount | None]:

@@ -20,6 +20,7 @@ from keeper.report.counterfactual import Trial, counterfactual
 from keeper.report.governing import NOT_GOVERNED
 from keeper.report.intents import liquidations, stories
 from keeper.report.model import Counterfactual, Explanation, FactUsed, Gate, Refused
+from keeper.report.pricing import is_stale
 from keeper.report.trail import Event, Trail
 from keeper.report.why_not import why_not
 
@@ -118,22 +119,34 @@ def _facts(
     places = trail.places.get(chain_id)
     if places is None or places.tip is None:
         return
-    head = places.sequence_of(places.tip)
+    head, now_seconds = places.sequence_of(places.tip), None
     if head is not None:
-        yield _used("head", None, past.record(head), places.tip)
+        told = past.record(head)
+        now_seconds = _timestamp(told.body)
+        yield _used("head", None, told, places.tip, now_seconds)
     changed = margin.epoch.block_number
     position = places.sequence_of(changed) if changed else None
     if position is not None:
-        yield _used("position", None, past.record(position), changed)
+        yield _used("position", None, past.record(position), changed, now_seconds)
+    tracks = {track.asset: track for track in engine.risk.tracks(margin.venue)}
     for component in opinion.components if opinion is not None else ():
         if component.sequence:
-            yield _used("price", component.asset, past.record(component.sequence), None)
+            used = _used("price", component.asset, past.record(component.sequence), None, now_seconds)
+            stale = used.age_seconds is not None and is_stale(tracks[component.asset], used.age_seconds)
+            yield msgspec.structs.replace(used, stale=stale)
 
 
-def _used(role: str, asset: Address | None, record: Record, block: int | None) -> FactUsed:
+def _used(role: str, asset: Address | None, record: Record, block: int | None, now_seconds: int | None) -> FactUsed:
     body = record.body
     source = body.source if isinstance(body, BlockApplied | BlocksBackfilled | LogsRepaired) else ""
-    return FactUsed(role, asset, record.sequence, type(body).__name__, block or _block_of(body), source)
+    told_seconds = _timestamp(body)
+    age = None if now_seconds is None or told_seconds is None else now_seconds - told_seconds
+    return FactUsed(role, asset, record.sequence, type(body).__name__, block or _block_of(body), source, age)
+
+
+def _timestamp(body: object) -> int | None:
+    """Return the time of the block that a fact tells; in a range, a block's own time is not at hand."""
+    return body.header.timestamp if isinstance(body, BlockApplied) else None
 
 
 def _block_of(body: object) -> int | None:

@@ -39,6 +39,8 @@ class FactUsed(msgspec.Struct, frozen=True):
         kind: Its name.
         block: The block that it tells of.
         source: The provider that gave it, by its redacted name; empty where it is not recorded.
+        age_seconds: How long before the head it was, by the chain's clock; ``None`` where that is not known.
+        stale: Whether it told a price that moves, and has not for suspiciously long.
     """
 
     role: str
@@ -47,6 +49,8 @@ class FactUsed(msgspec.Struct, frozen=True):
     kind: str
     block: int | None
     source: str
+    age_seconds: int | None = None
+    stale: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from keeper.app.picture import DECISIONS_KEPT, Picture
+from keeper.app.price_ages import HEADS_KEPT
 from keeper.core.codec import AnyBody
 from keeper.core.decisions import ProposalRefused
 from keeper.core.facts import ClockTicked, KillSwitchChanged
@@ -16,10 +17,10 @@ from keeper.journal.memory import MemoryJournal
 from keeper.journal.recorder import JournalRecorder, Settled
 from keeper.observe.status import PriceStatus, Status, unhealthy, unready
 from tests.chain_ingestion.fakes import JumpClock
-from tests.engine.history import CONFIG, History, admitted, config_with
+from tests.engine.history import BLOCK_SECONDS, CONFIG, History, admitted, config_with
 from tests.engine.test_forecast import GARCH, REGIMES
 from tests.engine.test_second_opinion import RISK, eth
-from tests.engine.toy import ETH, GOLD
+from tests.engine.toy import ETH, GOLD, USD
 from tests.observe.records import run_started
 
 RUN = content_id("run")
@@ -231,6 +232,49 @@ def test_a_price_shows_how_likely_stress_is() -> None:
 
     assert price.stress_ppm is not None
     assert 900_000 < price.stress_ppm <= 1_000_000
+
+
+def unmoved(sitter: Sitter) -> dict[str, int | None]:
+    """Return for how long the toy venue's prices have been the same, by asset."""
+    (venue,) = sitter.draw().venues
+    assert venue.risk is not None
+    return {price.asset: price.unmoved_seconds for price in venue.risk.prices}
+
+
+def block_and_settle(sitter: Sitter, *logs: tuple[object, ...]) -> None:
+    """Apply a block, and let it become durable."""
+    first = len(sitter.history.records)
+    sitter.history.block(*logs)
+    made = sitter.history.records[first:]
+    bodies = tuple(record.body for record in made)
+    assert made[0].sequence == sitter.journal.last_sequence + 1
+    sitter.journal.append([(record.body, record.cause) for record in made], 5)
+    sitter.picture.settled(Settled(made[0].sequence, bodies, 5, 0.0, 0.0))
+
+
+def test_a_feed_that_stands_still_is_told() -> None:
+    """A price that moved says for how long it has not, after a restart too; one that never did says nothing."""
+    sitter = Sitter(msgspec.structs.replace(CONFIG, risk=(RISK,)))
+    sitter.history.market()
+    sitter.journal.append([(record.body, record.cause) for record in sitter.history.records], 5)
+    block_and_settle(sitter, eth(1_990))
+    moved = unmoved(sitter)["0x" + ETH.hex()]
+    for _ in range(HEADS_KEPT + 1):
+        block_and_settle(sitter)
+    later = unmoved(sitter)
+    fresh = Sitter(sitter.history.config)
+    fresh.history, fresh.journal = sitter.history, sitter.journal
+    recorder = JournalRecorder(
+        fresh.journal, fresh.history.engine, fresh.clock, on_settled=lambda _: None, snapshot_every_records=10**9
+    )
+    fresh.picture = Picture(
+        RUN, fresh.history.config, fresh.history.engine, fresh.journal, recorder, fresh.clock, lambda _: True
+    )
+
+    assert moved == 0
+    assert later["0x" + ETH.hex()] == (HEADS_KEPT + 1) * BLOCK_SECONDS
+    assert later["0x" + USD.hex()] is None
+    assert unmoved(fresh) == later
 
 
 def test_the_picture_shows_spending_and_a_pause() -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from keeper.core.risk import UNMOVED_SECONDS_MAX
 from keeper.observe.metrics import Metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -64,3 +65,10 @@ def test_every_metric_is_exported() -> None:
     exported = set(registry._names_to_collectors)
 
     assert {name for rule in rules() for name in EXPORTED.findall(rule["expr"])} - exported == set()
+
+
+def test_a_price_is_stale_here_as_on_the_page() -> None:
+    """The alert's bound is the one by which the page, the explanation and the postmortem call a price stale."""
+    (stale,) = (rule["expr"] for rule in rules() if rule["alert"] == "KeeperPriceStale")
+
+    assert stale.endswith(f"keeper_price_unmoved_seconds > {UNMOVED_SECONDS_MAX}")

@@ -53,6 +53,7 @@ INTERFACE = (
     "account_distance_bucket",
     "at_risk_debt_usd",
     "price_age_seconds",
+    "price_unmoved_seconds",
     "proposals_total",
     "intents",
     "attempts_total",

@@ -78,6 +78,20 @@ def test_a_refusal_shows_its_reason() -> None:
     assert "profit_after_gas: $1.00 is below $5.00" in Pages().sections(busy(), None)["refusals"]
 
 
+def test_a_price_in_doubt_is_shown() -> None:
+    """A price that is not believed, or that stands still, is named below the venues with why; a good one is not."""
+    assert VENUE.risk is not None
+    good, missing = VENUE.risk.prices
+    still = msgspec.structs.replace(good, asset="0x" + "06" * 20, unmoved_seconds=93_600)
+    risk = msgspec.structs.replace(VENUE.risk, prices=(good, missing, still))
+    venues = Pages().sections(with_venue(risk=risk), None)["venues"]
+
+    assert "prices in doubt" in venues
+    assert "missing: none" in venues
+    assert "stale: nothing new for 26.0 h" in venues
+    assert good.asset not in venues
+
+
 def test_a_venue_is_shown_alone() -> None:
     """Narrowed to a venue, no account and no refusal of another is shown."""
     sections = Pages().sections(busy(), "morpho")
@@ -112,7 +126,7 @@ def test_nothing_becomes_markup() -> None:
     page = Pages().page(status, None)
 
     assert "<img" not in page
-    assert page.count("&lt;img src=x onerror=alert(1)&gt;") == 7
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") == 8
     assert "<b>" not in shortened("<b>" + ACCOUNT) + hexadecimal("<b>" * 20)
 
 

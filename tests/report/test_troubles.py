@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from keeper.core.facts import ProviderChanged
-from tests.engine.history import CHAIN, History
+import msgspec
+import pytest
+
+from keeper.core.facts import BlockApplied, ProviderChanged
+from tests.engine.history import CHAIN, CONFIG, History
+from tests.engine.test_second_opinion import RISK, eth
+from tests.engine.toy import ETH, GOLD, USD
 from tests.report.incidents import incident
+from tests.report.told import explained
 
 NODE = "http://node"
 
@@ -68,3 +74,45 @@ def test_an_outage_before_the_window_is_not_told() -> None:
     history.tick()
 
     assert told(history, "provider down", first=len(history.records)) == []
+
+
+def standing_still(seconds: int) -> History:
+    """Return a history in which the price of ETH moves once, and a block comes so much later."""
+    history = History(msgspec.structs.replace(CONFIG, risk=(RISK,)))
+    history.market()
+    history.block(eth(1_990))
+    header = history.header(3)
+    later = msgspec.structs.replace(header, timestamp=header.timestamp - 12 + seconds)
+    history.step(BlockApplied(CHAIN, later, (), (), 0))
+    return history
+
+
+@pytest.mark.parametrize(("seconds", "stale"), [(90_000, False), (90_001, True)])
+def test_a_price_that_stands_still_is_told(seconds: int, stale: bool) -> None:  # noqa: FBT001 - a table
+    """A feed that spoke and says nothing new for longer than a day and an hour is a trouble; a fixed price is none."""
+    history = standing_still(seconds)
+    detail = [(f"toy 0x{ETH.hex()}", "nothing new for 25.0 h", history.records[-1].sequence)]
+
+    assert told(history, "price stale") == (detail if stale else [])
+
+
+@pytest.mark.parametrize(("seconds", "stale"), [(90_000, False), (90_001, True)])
+def test_an_explanation_says_how_old_its_prices_are(seconds: int, stale: bool) -> None:  # noqa: FBT001 - a table
+    """Each price stands with how long before the head it was told, and a suspect one is marked."""
+    facts = {one.asset: one for one in explained(standing_still(seconds)).facts if one.role == "price"}
+
+    assert (facts[ETH].age_seconds, facts[ETH].stale) == (seconds, stale)
+    assert (facts[USD].age_seconds, facts[USD].stale) == (seconds + 12, False)
+
+
+def test_a_price_that_is_not_believed_is_told() -> None:
+    """A jump that waits for its confirmation, and a price that went missing, are troubles while they last."""
+    history = History(msgspec.structs.replace(CONFIG, risk=(RISK,)))
+    history.market()
+    history.block(eth(1_200))
+    history.block(eth(1_200))
+
+    (deviated,) = told(history, "price deviated")
+    assert deviated[0] == f"toy 0x{ETH.hex()}"
+    assert "confirmed by 1 of 2 rounds" in deviated[1]
+    assert [subject for subject, _, _ in told(history, "price missing")] == [f"toy 0x{GOLD.hex()}"]
