@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from keeper.cli import journal_bundle, journal_prune
+from keeper.cli import journal_backup, journal_bundle, journal_prune
 from keeper.cli.options import JournalOption, JsonLinesOption, JsonOption
 from keeper.cli.terminal import emit, emit_json, emit_pairs, emit_table, flush, progress, styled
 from keeper.cli.times import written
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at the journal.", no_args_is_help=True, rich_markup_mode=None)
 
+app.command(
+    "backup",
+    epilog="Example: keeper journal backup --journal sqlite:///var/lib/keeper/journal.db -o /srv/backup/journal.db",
+)(journal_backup.command)
 app.command(
     "prune", epilog="Example: keeper journal prune --journal sqlite:///var/lib/keeper/journal.db --keep-days 90"
 )(journal_prune.command)

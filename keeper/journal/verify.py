@@ -6,6 +6,8 @@ written.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from keeper.core.errors import JournalDamaged
@@ -39,17 +41,23 @@ class Verification(msgspec.Struct, frozen=True):
     frames_redacted: int = 0
 
 
-def verify(reader: JournalReader) -> Verification:
-    """Read everything. Opening the reader has already compared the journal with its high-water mark."""
+def verify(reader: JournalReader, advance: Callable[[int], None] | None = None) -> Verification:
+    """Read everything. Opening the reader has already compared the journal with its high-water mark.
+
+    ``advance`` takes how many records were read.
+    """
     first = reader.first_sequence
     frames, redacted, records = 0, 0, 0
     last, tip = reader.place(first)
     violation = None
     try:
         for frame in reader.frames(1, reader.last_sequence):
-            records += len(reader.decode(frame))
+            decoded = len(reader.decode(frame))
+            records += decoded
             redacted += bool(frame.header.codec & REDACTED)
             frames, last, tip = frames + 1, frame.header.last_sequence, frame.hash
+            if advance is not None:
+                advance(decoded)
     except JournalDamaged as error:
         violation = Violation(last + 1, str(error))
     rows = reader.stored_snapshots()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,15 +18,23 @@ from tests.journal.bodies import ticks
 PAGE = Path(__file__).parents[2] / "docs" / "operating.md"
 
 
+def shown() -> list[str]:
+    """Return the one backup command of the page, split as a shell would."""
+    (found,) = re.findall(r"^keeper journal backup .*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    return shlex.split(found)
+
+
 @pytest.mark.slow
 def test_the_copy_of_an_open_journal_is_whole(tmp_path: Path) -> None:
-    """A copy that is made while the journal is open, its records in the WAL, holds all of them and the same head."""
+    """The page's command, run while the journal is open and its records in the WAL, copies them all and the head."""
     path, copy = tmp_path / "journal.db", tmp_path / "copy.db"
-    found = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
+    url, output = f"sqlite://{path}", str(copy)
+    command = shown()
+    places = {command[command.index("--journal") + 1]: url, command[command.index("-o") + 1]: output}
     with SqliteJournal(path, [31337]) as journal:
         asyncio.run(journal.wait_durable(journal.append(ticks(20), 0)))
-        subprocess.run([sys.executable, "-c", found[1], str(path), str(copy)], check=True, timeout=60)
+        here = [places.get(word, word) for word in command[1:]]
+        subprocess.run([sys.executable, "-m", "keeper.cli", *here], check=True, timeout=60, stdout=subprocess.DEVNULL)
         with JournalReader(path) as reader:
             tip = reader.tip()
     with JournalReader(copy) as reader:
