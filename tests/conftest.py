@@ -6,10 +6,11 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-# A run in the background of a shell inherits that Ctrl-C is ignored, and every child would; tests press it.
+# What a shell starts in the background ignores Ctrl-C and quit, and so would every child; tests send them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
+if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 settings.register_profile(
     "repeatable",

@@ -106,6 +106,7 @@ async def test_every_loop_of_a_chain_is_watched(signer: LocalSigner) -> None:
             "finality local",
             "scan local",
             "audit local",
+            "providers local",
             "lane main on local",
         ),
         NODE_SECONDS,
