@@ -12,20 +12,31 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import msgspec.inspect as mi
 
 from keeper.cli.plain import plain
-from keeper.core.codec import Record
+from keeper.core.codec import AnyBody, Record
 from keeper.core.errors import UsageError
 from keeper.core.facts import RunStarted
 from keeper.core.ids import to_hex
 from keeper.core.runconfig import RunConfig
 from keeper.core.units import BigInt
 
+BODIES: tuple[type, ...] = get_args(AnyBody)
+VIEWS = "views.sql"
 ROWS_BUFFERED = 5000
+_COMMON = ("sequence", "run", "recorded_at", "chain_id", "block_number", "causation")
+_MACROS = """\
+-- For DuckDB, in this directory: duckdb -init views.sql. Each kind of record is a view, also one that did not occur.
+CREATE OR REPLACE MACRO usd(base) AS base::HUGEINT / 100000000;
+CREATE OR REPLACE MACRO coins(wei) AS wei::HUGEINT / 1000000000000000000;
+CREATE OR REPLACE MACRO ratio(wad) AS wad::DOUBLE / 1000000000000000000;
+CREATE OR REPLACE MACRO utc(moment) AS epoch_ms(epoch_ms(moment));
+CREATE OR REPLACE MACRO short(hex) AS left(hex, 6) || '…' || right(hex, 4);
+"""
 _NUMBERS = ("block_number", "number", "at_block")
 _INSIDE = ("header", "last", "intent")
 
@@ -81,11 +92,23 @@ def write_parquet(found: Iterable[dict[str, Any]], out: Path) -> dict[str, int]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         counts = _Archive(arrow, parquet, temporary).write(found)
+        (temporary / VIEWS).write_text(views(), encoding="utf-8")
         temporary.rename(out)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return counts
+
+
+def views() -> str:
+    """Return the SQL by which DuckDB sees each kind as a view, and ``records``: what all kinds have in common."""
+    kinds = [kind.__name__ for kind in BODIES]
+    each = [
+        f"CREATE OR REPLACE VIEW {kind} AS FROM read_parquet('kind={kind}/**/*.parquet', hive_partitioning = false);\n"
+        for kind in kinds
+    ]
+    every = "\nUNION ALL ".join(f"FROM {kind} SELECT {', '.join(_COMMON)}, '{kind}' AS kind" for kind in kinds)
+    return "".join([_MACROS, *each, f"CREATE OR REPLACE VIEW records AS {every};\n"])
 
 
 class _Archive:
@@ -116,7 +139,16 @@ class _Archive:
             self._flush()
         finally:
             self._close()
+        self._without_records(set(counts))
         return counts
+
+    def _without_records(self, kinds: set[str]) -> None:
+        """Write an empty file of each kind that did not occur, so that a query about it finds columns and no rows."""
+        for kind in BODIES:
+            if kind.__name__ not in kinds:
+                folder = self._folder / f"kind={kind.__name__}"
+                folder.mkdir()
+                self._parquet.write_table(self._schema(kind).empty_table(), folder / "empty.parquet")
 
     def _turn(self, day: str) -> None:
         """Begin another day with no file open; a day that a clock set back comes to again gets another part."""

@@ -6,9 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from keeper.journal.reader import JournalReader
+from tests.cli.queries import Archive
 
 
 @pytest.mark.chain
@@ -26,6 +30,16 @@ def test_the_demo_saves_everybody(tmp_path: Path) -> None:
     assert [finding for finding in document["findings"] if finding["remedy"]] == []
     assert document["verified"]["fault"] is None
     assert (tmp_path / "out" / "keeper.toml").exists()
+
+    with JournalReader(tmp_path / "out" / "journal.db") as reader:
+        archive = Archive(reader.read(), tmp_path / "archive")
+    hurt = Counter[object](dict(document["summary"]["hurt"]))
+    assert Counter(row[0] for row in archive.ask(2)) == hurt
+    assert archive.tally(3, 0, 2) == hurt
+    slices = sum(account["slices"] for account in document["summary"]["accounts"].values())
+    assert archive.tally(5, 1, 3) == {"ours": slices}
+    assert archive.ask(19) == []
+    assert [number for number in (1, 4, 6, 7, 8, 9, 10, 16, 17, 20) if not archive.ask(number)] == []
 
 
 @pytest.mark.chain
