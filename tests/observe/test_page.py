@@ -144,7 +144,8 @@ def test_nothing_is_inline() -> None:
     [
         (WELL, "ready"),
         (with_chain(behind_blocks=3), "3 blocks behind the head"),
-        (with_venue(paused=True, reverts=5), "paused"),
+        (with_venue(paused=True, reverts=0), "paused</span> after reverts"),
+        (with_venue(reverts=2), "2 reverts</span> with no success between"),
         (changed(kill_switch_armed=True), "kill switch armed"),
         (changed(draining=True, kill_switch_armed=True), "draining"),
         (changed(progress_age_seconds=60.0), "unhealthy"),

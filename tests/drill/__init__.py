@@ -1,0 +1,1 @@
+"""The drill of docs/operating.md, rehearsed."""
