@@ -27,7 +27,7 @@ SERVICE = {
     "type": "object",
     "required": ["image", "user", "read_only", "cap_drop", "security_opt"],
     "properties": {
-        "user": {"const": f"{USER}:{USER}"},
+        "user": {"pattern": r"^[1-9][0-9]*:[1-9][0-9]*$"},
         "read_only": {"const": True},
         "cap_drop": {"const": ["ALL"]},
         "security_opt": {"contains": {"const": "no-new-privileges:true"}},
@@ -37,7 +37,13 @@ SERVICE = {
 COMPOSE = {
     "type": "object",
     "required": ["services", "volumes", "secrets"],
-    "properties": {"services": {"type": "object", "additionalProperties": SERVICE}},
+    "properties": {
+        "services": {
+            "type": "object",
+            "additionalProperties": SERVICE,
+            "required": ["keeper", "prometheus", "alertmanager", "grafana", "node"],
+        }
+    },
 }
 CONTAINER = {
     "type": "object",
@@ -144,6 +150,8 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
 def test_compose_is_of_the_form() -> None:
     """Every service runs without root, without capabilities and on a root that cannot be written."""
     jsonschema.validate(compose(), COMPOSE)
+
+    assert compose()["services"]["keeper"]["user"] == f"{USER}:{USER}"
 
 
 def test_a_service_with_root_is_refused() -> None:
