@@ -17,7 +17,7 @@ Json = Any
 
 
 class Query(NamedTuple):
-    """An expression of a dashboard: whose it is, as ``dashboard: title``, and the text with its variables."""
+    """An expression of a dashboard: whose it is, and the text with its variables."""
 
     place: str
     expression: str
@@ -51,7 +51,7 @@ def panel_queries(content: Json) -> Iterator[Query]:
     """Give the queries of a dashboard's panels."""
     for panel in content["panels"]:
         for target in panel["targets"]:
-            yield Query(f"{content['uid']}: {panel['title']}", target["expr"])
+            yield Query(f"{content['uid']}: {panel['title']} {target['refId']}", target["expr"])
 
 
 def annotation_queries(content: Json) -> Iterator[Query]:
