@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.chain, pytest.mark.slow]
 Json = Any
 
 ALERTS = PROMETHEUS / "rules" / "alerts.yml"
+RECORDING = PROMETHEUS / "rules" / "recording.yml"
 SELECTOR = re.compile(r"\b(?:keeper_[a-z0-9_]+|up)\b(?:\{[^}]*\})?")
 MINUTES = re.compile(r"(\d+)m")
 DOWN_SECONDS = 1.0
@@ -66,6 +67,12 @@ def shipped() -> Json:
     return yaml.safe_load(ALERTS.read_text(encoding="utf-8"))
 
 
+def recorded() -> list[str]:
+    """Return the name of each recording."""
+    groups = yaml.safe_load(RECORDING.read_text(encoding="utf-8"))["groups"]
+    return [rule["record"] for group in groups for rule in group["rules"]]
+
+
 def scaled(file: Path) -> list[str]:
     """Write the alerts with seconds of ``for`` in place of minutes; return their expressions."""
     content = shipped()
@@ -96,6 +103,15 @@ async def until_final(server: Prometheus, market: Market) -> None:
         return bool(await server.query('count_over_time(keeper_slice_seconds_count{stage="final"}[1m]) >= 2'))
 
     await server.until(heard)
+
+
+async def until_recorded(server: Prometheus) -> None:
+    """Wait until every recording has a series; rates have none before the second scrape."""
+
+    async def has_each() -> bool:
+        return all([await vector(server, name) for name in recorded()])
+
+    await server.until(has_each)
 
 
 async def until_firing(server: Prometheus, name: str) -> None:
@@ -137,14 +153,14 @@ async def unanswered_queries(server: Prometheus) -> set[str]:
 
 
 async def test_alerts_find_their_metrics_and_miss_a_killed_keeper(market: Market) -> None:
-    """On a keeper that liquidates, each alert has what it names and none is broken; when it is killed, one fires."""
+    """On a keeper that liquidates, each rule has what it names and none is broken; when it is killed, one fires."""
     rules = market.folder / "alerts.json"
     expressions = scaled(rules)
     selectors = {selector for expression in expressions for selector in SELECTOR.findall(expression)}
     async with started(market.keeper("--live")) as keeper:
         await market.until_allowed(keeper)
         target = (await keeper.until_logged("started"))["http"].removeprefix("http://")
-        async with running_prometheus(market.folder, [target], [rules]) as server:
+        async with running_prometheus(market.folder, [target], [rules, RECORDING]) as server:
             await until_scraped(server, 1)
             await market.crash()
             status = await keeper.until_status(liquidated)
@@ -155,6 +171,7 @@ async def test_alerts_find_their_metrics_and_miss_a_killed_keeper(market: Market
                 await vector(server, expression)
             empty = {selector for selector in selectors if not await vector(server, selector)}
             unanswered = await unanswered_queries(server)
+            await until_recorded(server)
             before = await first_seen(server, "KeeperDown")
 
             keeper.signal(signal.SIGKILL)

@@ -16,6 +16,7 @@ from keeper.observe.metrics import Metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
+RECORDED = re.compile(r"(instance)(_[a-z]+)*:keeper_[a-z_]+:[a-z0-9_]+")
 EXPORTED = re.compile(r"\bkeeper_[a-z0-9_]+")
 
 
@@ -32,12 +33,22 @@ def exported_names() -> set[str]:
     return set(registry._names_to_collectors)
 
 
+def alerts() -> list[dict[str, Any]]:
+    """Return every shipped alert."""
+    return [rule for rule in rules() if "alert" in rule]
+
+
+def recordings() -> list[dict[str, Any]]:
+    """Return every shipped recording."""
+    return [rule for rule in rules() if "record" in rule]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
         "promtool check config prometheus.yml",
-        "promtool test rules tests/alerts.yml",
+        "promtool test rules tests/alerts.yml tests/recording.yml",
         "amtool check-config alertmanager.yml",
     ],
 )
@@ -51,7 +62,7 @@ def test_the_tools_agree(command: str) -> None:
 def test_every_alert_is_tried_both_ways() -> None:
     """Each alert has a case in which it fires and, but for the one that always does, one in which it is silent."""
     cases = {case["name"] for case in yaml.safe_load((PROMETHEUS / "tests/alerts.yml").read_text())["tests"]}
-    names = {rule["alert"] for rule in rules()}
+    names = {rule["alert"] for rule in alerts()}
 
     assert {f"{name} fires" for name in names} <= cases
     assert {f"{name} is silent" for name in names - {"KeeperWatchdog"}} <= cases
@@ -61,8 +72,8 @@ def test_every_alert_has_a_page() -> None:
     """Each alert has a heading in the runbook, to which its address leads."""
     headings = re.findall(r"^## (Keeper\w+)$", (DEPLOY / "RUNBOOK.md").read_text(encoding="utf-8"), re.MULTILINE)
 
-    assert sorted(headings) == sorted(rule["alert"] for rule in rules())
-    assert [r for r in rules() if not r["annotations"]["runbook_url"].endswith(f"#{r['alert'].lower()}")] == []
+    assert sorted(headings) == sorted(rule["alert"] for rule in alerts())
+    assert [r for r in alerts() if not r["annotations"]["runbook_url"].endswith(f"#{r['alert'].lower()}")] == []
 
 
 def test_every_metric_is_exported() -> None:
@@ -72,6 +83,21 @@ def test_every_metric_is_exported() -> None:
 
 def test_a_price_is_stale_here_as_on_the_page() -> None:
     """The alert's bound is the one by which the page, the explanation and the postmortem call a price stale."""
-    (stale,) = (rule["expr"] for rule in rules() if rule["alert"] == "KeeperPriceStale")
+    (stale,) = (rule["expr"] for rule in alerts() if rule["alert"] == "KeeperPriceStale")
 
     assert stale.endswith(f"keeper_price_unmoved_seconds > {UNMOVED_SECONDS_MAX}")
+
+
+def test_every_recording_is_tried() -> None:
+    """Each recording is named by its level, metric and operation, and has a case that states its figure."""
+    cases = yaml.safe_load((PROMETHEUS / "tests/recording.yml").read_text(encoding="utf-8"))["tests"]
+    tried = {test["expr"] for case in cases for test in case["promql_expr_test"]}
+    names = {rule["record"] for rule in recordings()}
+
+    assert [name for name in names if not RECORDED.fullmatch(name)] == []
+    assert [name for name in names if not any(name in expression for expression in tried)] == []
+
+
+def test_an_alert_needs_no_recording() -> None:
+    """No alert waits for another rule: it would be silent wherever that one is not loaded."""
+    assert [rule["alert"] for rule in alerts() for each in recordings() if each["record"] in rule["expr"]] == []
