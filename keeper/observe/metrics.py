@@ -112,7 +112,7 @@ class Metrics:
         self._late = counter("part_late_total", "Units of work that passed their bound.", "part")
         self._hedges = gauge("hedge_proposed_usd", "Hedge that is proposed; below zero: to sell.", "venue", "market")
         self._unread = gauge("venue_unread_items", "What is known to be left of reading a venue at one block.", "venue")
-        self._divergences = counter("replay_divergence_total", "Decisions that a replay made differently.")
+        counter("replay_divergence_total", "Zero: a daemon whose replay at the start diverges does not run (exit 4).")
         self._audits = counter("audits_total", "Accounts compared with the venue's own view.", "venue", "outcome")
         self._notices = counter("notifications_total", "Notices by what became of them.", "notifier", "outcome")
         gauge("build_info", "The version that runs.", "version").labels(__version__).set(1)
@@ -183,10 +183,6 @@ class Metrics:
         """Say how much a queue holds, now and at worst."""
         self._queue_depth.labels(name).set(depth)
         self._queue_peak.labels(name).set(peak)
-
-    def replay_diverged(self) -> None:
-        """Count a decision that came out differently in a replay."""
-        self._divergences.inc()
 
     def reflect(self, status: Status) -> None:
         """Set the gauges of state from a picture of the state."""

@@ -76,6 +76,15 @@ def test_every_alert_has_a_page() -> None:
     assert [r for r in alerts() if not r["annotations"]["runbook_url"].endswith(f"#{r['alert'].lower()}")] == []
 
 
+def test_every_page_says_what_to_do() -> None:
+    """Each alert's entry says what it means, where to look and what to do, in that order."""
+    text = (DEPLOY / "RUNBOOK.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^## (Keeper\w+)\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
+    said = {name: re.findall(r"^- (Meaning|Look|Act): \S", entry, re.MULTILINE) for name, entry in entries}
+
+    assert said == {rule["alert"]: ["Meaning", "Look", "Act"] for rule in alerts()}
+
+
 def test_every_metric_is_exported() -> None:
     """Each metric in an expression is one of the registry."""
     assert {name for rule in rules() for name in EXPORTED.findall(rule["expr"])} - exported_names() == set()
