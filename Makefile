@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup desk demo test check soak fuzz promises mutations bench audit sbom fmt lock clean
+.PHONY: help setup desk demo test check soak fuzz promises mutations bench docs audit sbom fmt lock clean
 
 help:          ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: setup   ## measure; writes bench-out.json
 	$(BIN)/python -m bench >bench-out.json
 	@cat bench-out.json
 
+docs: setup    ## the documents and the reference as one site, in site/, without network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 # Strict: a package that the source does not know about has not been audited, and that is no clean bill of health.
 audit: setup .venv-audit/.done  ## ask whether the locks hold known weaknesses; fails when nobody answers
 	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.txt
@@ -76,7 +79,7 @@ lock: .venv/.done   ## resolve both locks anew
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --package-lock-only
 
 clean:         ## remove what was built, and what was installed
-	rm -rf .venv .venv-audit node_modules build dist demo-out sbom bench-out.json
+	rm -rf .venv .venv-audit node_modules build dist demo-out sbom site bench-out.json
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
 
 .venv/.made:
