@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from keeper.observe.failures import Failures
 from keeper.observe.page import Pages
 
 COOKIE = "keeper_session"
@@ -41,11 +42,18 @@ class Guard:
         token: The secret; ``None`` where none is configured.
         loopback: Whether the server listens on this host only.
         unix_seconds: The wall clock.
+        monotonic: The clock by which wrong tokens are counted.
     """
 
     def __init__(
-        self, token: str | None = None, *, loopback: bool = True, unix_seconds: Callable[[], float] = time.time
+        self,
+        token: str | None = None,
+        *,
+        loopback: bool = True,
+        unix_seconds: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._failures = Failures(monotonic)
         self._token = None if token is None else token.encode()
         self._loopback = loopback
         self._unix_seconds = unix_seconds
@@ -73,6 +81,10 @@ class Guard:
         """Compare in a time that tells nothing."""
         return self._token is not None and hmac.compare_digest(given.encode(errors="replace"), self._token)
 
+    def note_wrong(self, request: web.Request) -> None:
+        """Remember that somebody gave a wrong token."""
+        self._failures.note(request.remote or "")
+
     def session(self) -> str:
         """Return the value of a new session's cookie."""
         return self._sealed(int(self._unix_seconds()) + SESSION_SECONDS)
@@ -80,14 +92,27 @@ class Guard:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer, or say why not."""
-        if self._loopback:
-            if not is_of_this_host(request.headers.get("Host", "")):
-                raise web.HTTPMisdirectedRequest(text="ask for this page by a name of this host: localhost\n")
-        elif not (request.path in OPEN_PATHS or request.path.startswith(STATIC) or self.signed_in(request)):
+        if self._loopback and not is_of_this_host(request.headers.get("Host", "")):
+            raise web.HTTPMisdirectedRequest(text="ask for this page by a name of this host: localhost\n")
+        self._check_failures(request)
+        if not self._loopback and not (
+            request.path in OPEN_PATHS or request.path.startswith(STATIC) or self.signed_in(request)
+        ):
             if request.path == HOME and "text/html" in request.headers.get("Accept", ""):
                 raise web.HTTPSeeOther(LOGIN)
             raise refused()
         return await handler(request)
+
+    def _check_failures(self, request: web.Request) -> None:
+        """Refuse a token from an address that gave too many wrong ones, before it is compared; count a wrong one."""
+        has_header = "Authorization" in request.headers and request.path not in OPEN_PATHS  # a probe is always answered
+        if self._token is None or not (has_header or (request.path == LOGIN and request.method == "POST")):
+            return
+        seconds = self._failures.wait_seconds(request.remote or "")
+        if seconds:
+            raise web.HTTPTooManyRequests(text="too many wrong tokens\n", headers={"Retry-After": str(seconds)})
+        if has_header and not self.has_bearer(request):
+            self.note_wrong(request)
 
     def _has_session(self, request: web.Request) -> bool:
         value = request.cookies.get(COOKIE, "")
@@ -123,6 +148,7 @@ class SignIn:
         check_same_origin(request)
         token = (await request.post()).get("token")
         if not isinstance(token, str) or not self._guard.is_token(token.strip()):
+            self._guard.note_wrong(request)
             page = self._pages.login(wrong=True)
             return web.Response(text=page, content_type="text/html", status=web.HTTPUnauthorized.status_code)
         response = web.HTTPSeeOther(HOME)

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from keeper.observe.access import COOKIE, SESSION_SECONDS, Guard, is_of_this_host
 from keeper.observe.events import Feed
+from keeper.observe.failures import ADDRESSES_MAX, FAILURES_MAX, WINDOW_SECONDS, Failures
 from keeper.observe.http import web_app
 from keeper.observe.metrics import Metrics
 from keeper.observe.page import SECTIONS, Pages
@@ -222,6 +223,41 @@ async def test_a_switch_that_cannot_be_set_says_why(tmp_path: Path) -> None:
     ):
         assert answer.status == 500
         assert "cannot be armed (No such file or directory)" in await answer.text()
+
+
+@pytest.mark.parametrize("loopback", [True, False])
+@pytest.mark.parametrize("by_form", [True, False])
+async def test_wrong_tokens_are_counted(tmp_path: Path, *, loopback: bool, by_form: bool) -> None:
+    """After too many wrong tokens in a minute none is compared, not even the right one, until the minute is over."""
+    now = [0.0]
+    switch = tmp_path / "STOP"
+    async with asking(Guard(TOKEN, loopback=loopback, monotonic=lambda: now[0]), switch) as client:
+        for _ in range(FAILURES_MAX):
+            if by_form:
+                assert await posted(client, "/login", {"token": "wrong"}, OURS) == 401
+            else:
+                wrong = {"Authorization": "Bearer wrong"}
+                assert await posted(client, "/kill-switch", {"action": "arm"}, wrong) == 401
+        now[0] += WINDOW_SECONDS - 1
+        assert await posted(client, "/login", {"token": TOKEN}, OURS) == 429
+        async with client.post("/kill-switch", data={"action": "arm"}, headers=BEARER) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+        assert await code(client, "/healthz", **BEARER) == 200
+        assert not switch.exists()
+        now[0] += 1
+        assert await posted(client, "/kill-switch", {"action": "arm"}, BEARER) == 204
+
+
+def test_addresses_are_counted_apart_and_not_for_ever() -> None:
+    """One address's failures are not another's, and only so many addresses are remembered."""
+    failures = Failures(lambda: 0.0)
+    for _ in range(FAILURES_MAX):
+        failures.note("a")
+    assert (failures.wait_seconds("a"), failures.wait_seconds("b")) == (WINDOW_SECONDS, 0)
+    for number in range(ADDRESSES_MAX):
+        failures.note(str(number))
+
+    assert (len(failures), failures.wait_seconds("a")) == (ADDRESSES_MAX, 0)
 
 
 @asynccontextmanager
