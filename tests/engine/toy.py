@@ -44,6 +44,7 @@ TOPIC = b"\x77" * 32
 THRESHOLD_BPS = {USD: 9000, EUR: 9000, ETH: 8000, GOLD: 7000}
 BONUS_BPS = {USD: 10_200, EUR: 10_200, ETH: 10_500, GOLD: 11_000}
 CLOSE_FACTOR_BPS = 5000
+ONLY_ROW = b"\0"
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
@@ -72,7 +73,7 @@ class ToyLedger:
         self._prices = self._tables.table("prices", 20, UnsignedColumn(16))
         self._positions = self._tables.table("positions", 40, StructColumn(Position))
         self._epochs = self._tables.table("epochs", 20, StructColumn(Epoch))
-        self._block = 0
+        self._block = self._tables.table("block", len(ONLY_ROW), UnsignedColumn(8))
 
     @property
     def reading(self) -> None:
@@ -105,8 +106,8 @@ class ToyLedger:
 
     def begin_block(self, header: BlockHeader | BackfilledBlock) -> None:
         """Later changes belong to this block."""
-        self._block = header.number
         self._tables.begin_block(header.number)
+        self._block.set(ONLY_ROW, header.number)
 
     def apply_log(self, log: RawLog) -> LiquidationSeen | None:
         """Fold one log of the pool."""
@@ -116,7 +117,7 @@ class ToyLedger:
         if kind == "price":
             self._prices.set(fields[0], fields[1])
             return None
-        self._epochs.set(fields[0], Epoch(self._block, log.log_index))
+        self._epochs.set(fields[0], Epoch(self._block[ONLY_ROW], log.log_index))
         if kind == "set":
             account, token, collateral, debt = fields
             self._positions.set(account + token, Position(collateral, debt))
@@ -298,13 +299,12 @@ class ToyLedger:
         return data.hex()
 
     def dump(self) -> bytes:
-        """Block and tables."""
-        return self._block.to_bytes(8, "big") + self._tables.dump()
+        """The tables."""
+        return self._tables.dump()
 
     def load(self, state: bytes) -> None:
         """Replace everything."""
-        self._block = int.from_bytes(state[:8], "big")
-        self._tables.load(state[8:])
+        self._tables.load(state)
 
     def _of(self, account: bytes) -> dict[Address, Position]:
         found = {token: self._positions.get(account + token) for token in TOKENS}
