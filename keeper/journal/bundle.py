@@ -252,7 +252,7 @@ def write_journal(bundle: Bundle, path: Path) -> None:
     draft.unlink(missing_ok=True)
     with tables.translated(path):
         with closing(tables.connect(draft, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)) as connection:
-            tables.create(connection, bundle.birth)
+            tables.create(connection, bundle.birth, tables.IMPORTED_ID)
             with connection:
                 if bundle.base.last_sequence:
                     cut = Frame(bundle.base._replace(codec=CUT), Hash32(bundle.base_hash), b"")

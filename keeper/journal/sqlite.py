@@ -216,6 +216,7 @@ def _open_for_writing(path: Path, chain_ids: Sequence[int]) -> apsw.Connection:
             tables.create(connection, tables.new_birth(chain_ids))
         else:
             tables.read_birth(connection, path)  # what is not ours is not touched
+            tables.refuse_imported(connection, path)
             tables.make_durable(connection, path)
         undo.pop_all()
     return connection

@@ -23,6 +23,8 @@ from keeper.core.ids import Hash32, content_id
 from keeper.journal.frames import RESTORE
 
 APPLICATION_ID = 0x6B656570
+IMPORTED_ID = 0x6B656571
+"""Of a journal that was made of a bundle: it is read like any, and nothing is appended to it."""
 """``keep`` in the SQLite header: this database is a journal of ours."""
 FORMAT = 1
 SQLITE_MIN = (3, 51, 3)
@@ -151,11 +153,11 @@ def is_blank(connection: apsw.Connection) -> bool:
     return marks == (0, 0) and one(connection, "SELECT count(*) FROM sqlite_schema") == (0,)
 
 
-def create(connection: apsw.Connection, birth: Birth) -> None:
+def create(connection: apsw.Connection, birth: Birth, application_id: int = APPLICATION_ID) -> None:
     """Make the tables and give the journal its identity, in one transaction."""
     with connection:
         connection.execute(_SCHEMA)
-        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("application_id", application_id)
         connection.pragma("user_version", FORMAT)
         chain_ids = " ".join(str(chain_id) for chain_id in birth.chain_ids)
         connection.execute("INSERT INTO birth VALUES (?, ?, ?)", (birth.id, chain_ids, birth.hash))
@@ -169,7 +171,7 @@ def read_birth(connection: apsw.Connection, path: Path) -> Birth:
         JournalDamaged: the identity is not what was written.
     """
     where = f"journal {path}"
-    if connection.pragma("application_id") != APPLICATION_ID:
+    if connection.pragma("application_id") not in {APPLICATION_ID, IMPORTED_ID}:
         raise JournalForeign(where, "is empty, or a database of another program", "check the journal's url")
     version = connection.pragma("user_version")
     if version > FORMAT:
@@ -179,6 +181,17 @@ def read_birth(connection: apsw.Connection, path: Path) -> Birth:
     if version != FORMAT or row is None or not _is_birth(row):
         raise JournalDamaged(where, "its identity is not what was written", RESTORE)
     return _birth(row[0], row[1])
+
+
+def refuse_imported(connection: apsw.Connection, path: Path) -> None:
+    """Do not go on with a journal that was made of a bundle.
+
+    Raises:
+        JournalForeign: it was.
+    """
+    if connection.pragma("application_id") == IMPORTED_ID:
+        reason = "was imported from a bundle, and what it tells of goes on elsewhere"
+        raise JournalForeign(f"journal {path}", reason, "give the url of this keeper's own journal")
 
 
 def _check_schema(connection: apsw.Connection, where: str) -> None:

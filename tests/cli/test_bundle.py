@@ -20,6 +20,7 @@ from keeper.journal.expanding import expanded
 from keeper.journal.frames import REDACTED, redact_frame
 from keeper.journal.reader import JournalReader
 from keeper.journal.snapshots import seal_snapshot
+from keeper.journal.sqlite import SqliteJournal
 from tests.cli.conftest import Keeper
 from tests.cli.history_file import JournalFile, write_history
 from tests.engine.history import History, new_engine
@@ -103,6 +104,17 @@ def test_any_window_there_and_back(
     assert found.records[0].sequence <= first
     assert found.records[-1].sequence >= last
     assert redact or found.records == journal.records[found.records[0].sequence - 1 : found.records[-1].sequence]
+
+
+@pytest.mark.parametrize("more", [(), ("--no-redact",)], ids=["redacted", "whole"])
+def test_nothing_is_appended_to_an_import(keeper: Keeper, journal: JournalFile, more: tuple[str, ...]) -> None:
+    """A keeper does not go on with a journal that was made of a bundle, and leaves it as it is."""
+    found = imported(keeper, cut(keeper, journal, 1, 12, *more))
+    before = found.path.read_bytes()
+    with JournalReader(found.path) as reader, pytest.raises(JournalForeign, match="was imported from a bundle"):
+        SqliteJournal(found.path, chain_ids=reader.birth.chain_ids)
+
+    assert found.path.read_bytes() == before
 
 
 def test_a_redacted_bundle_says_so_and_reaches_the_head(keeper: Keeper, journal: JournalFile) -> None:
