@@ -51,7 +51,7 @@ def show(result: DemoResult, verified: Verified | None, *, as_json: bool) -> Non
 
 def show_urls(result: DemoResult) -> None:
     """Tell where node and daemon answer."""
-    say(f"node {result.node_url}, live page {result.http_url}/ (and /metrics /healthz /readyz /status); Ctrl-C ends both")
+    say(f"node {result.node_url}, live page {result.http_url}/ with /metrics /healthz /readyz /status; Ctrl-C ends all")
 
 
 def _figures(result: DemoResult, verified: Verified | None) -> dict[str, str]:
