@@ -28,9 +28,16 @@ RELOAD_EVERY_STEPS = 50
 
 
 @pytest.mark.chain
-@pytest.mark.parametrize("versioned_market", ["3.0", "3.6"], indirect=True)
 @pytest.mark.parametrize(
-    "seed", [pytest.param(SEED, marks=pytest.mark.slow), pytest.param(SEED + 1, marks=pytest.mark.soak)]
+    ("versioned_market", "seed"),
+    [
+        pytest.param("3.6", SEED, marks=pytest.mark.slow),
+        *(
+            pytest.param(*each, marks=pytest.mark.soak)
+            for each in (("3.0", SEED), ("3.0", SEED + 1), ("3.6", SEED + 1))
+        ),
+    ],
+    indirect=["versioned_market"],
 )
 async def test_account_data_equals_the_contract_for_every_user_at_every_block(
     rpc: LabRpc, versioned_market: AaveMarket, seed: int

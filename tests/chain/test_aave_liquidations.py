@@ -36,9 +36,16 @@ LATER_RULES = ("executed", "MustNotLeaveDust", "LiquidationGraceSentinelCheckFai
 
 
 @pytest.mark.chain
-@pytest.mark.parametrize("versioned_market", ["3.0", "3.6"], indirect=True)
 @pytest.mark.parametrize(
-    "seed", [pytest.param(SEED, marks=pytest.mark.slow), pytest.param(SEED + 1, marks=pytest.mark.soak)]
+    ("versioned_market", "seed"),
+    [
+        pytest.param("3.6", SEED, marks=pytest.mark.slow),
+        *(
+            pytest.param(*each, marks=pytest.mark.soak)
+            for each in (("3.0", SEED), ("3.0", SEED + 1), ("3.6", SEED + 1))
+        ),
+    ],
+    indirect=["versioned_market"],
 )
 async def test_a_preview_is_what_the_contract_then_does(rpc: LabRpc, versioned_market: AaveMarket, seed: int) -> None:
     """Amounts, health and debt after are those of the chain to the wei, or the predicted error is the one given.

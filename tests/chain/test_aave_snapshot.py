@@ -31,10 +31,14 @@ PARTS_MIN = 5
 
 
 @pytest.mark.chain
-@pytest.mark.parametrize("versioned_market", ["3.0", "3.6"], indirect=True)
 @pytest.mark.parametrize(
-    "seed",
-    [pytest.param(SEED, marks=pytest.mark.slow), *[pytest.param(SEED + n, marks=pytest.mark.soak) for n in (1, 2, 3)]],
+    ("versioned_market", "seed"),
+    [
+        pytest.param("3.6", SEED, marks=pytest.mark.slow),
+        pytest.param("3.0", SEED, marks=pytest.mark.soak),
+        *(pytest.param(version, SEED + n, marks=pytest.mark.soak) for version in ("3.0", "3.6") for n in (1, 2, 3)),
+    ],
+    indirect=["versioned_market"],
 )
 async def test_a_market_that_was_read_equals_the_one_that_was_folded(
     rpc: LabRpc, anvil_node: LocalNode, versioned_market: AaveMarket, seed: int

@@ -28,9 +28,8 @@ RANGE_BLOCKS = 23
 
 
 @pytest.mark.chain
-@pytest.mark.parametrize(
-    "seed", [pytest.param(SEED, marks=pytest.mark.slow), pytest.param(SEED + 1, marks=pytest.mark.soak)]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [SEED, SEED + 1])
 async def test_an_upgrade_in_mid_chain_changes_the_rules_at_its_block(
     rpc: LabRpc, anvil_node: LocalNode, market: AaveMarket, seed: int
 ) -> None:

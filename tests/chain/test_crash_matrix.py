@@ -46,7 +46,6 @@ OLD_CHAIN_BLOCKS = 300
 """So many blocks behind, a keeper catches up by ranges."""
 WRITINGS = ["commit", "commit:7", "commit:30", "snapshot", "snapshot:3", "mark", "mark:2", "send", "send:2", "send:4"]
 TELLING = [
-    pytest.param("before-append:AttemptPrepared:2", marks=pytest.mark.fault(1)),
     pytest.param("before-send:2", marks=pytest.mark.fault(2)),
     pytest.param("after-send:2", marks=pytest.mark.fault(3)),
     pytest.param("after-append:RunStopped", marks=pytest.mark.fault(19)),

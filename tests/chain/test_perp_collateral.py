@@ -41,10 +41,8 @@ REFUSALS = {"V_NL", "V_MSAE", "V_MCAE"}
 
 
 @pytest.mark.chain
-@pytest.mark.parametrize(
-    "seed",
-    [pytest.param(SEED, marks=pytest.mark.slow), pytest.param(SEED + 2, marks=pytest.mark.soak)],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [SEED, SEED + 2])
 async def test_collateral_for_sale_equals_the_vaults_views_and_sales_are_foretold(
     perp_rpc: LabRpc, exchange: PerpExchange, seed: int
 ) -> None:

@@ -166,7 +166,14 @@ def begun(opened: OpenLedger, model: Literal["static", "volatility", "portfolio"
 @pytest.mark.parametrize(
     "risk", [pytest.param(RISK, id="plain"), pytest.param(FORESEEN, id="foreseen", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize(("seed", "model"), [(0, "static"), (1, "volatility"), (2, "portfolio")])
+@pytest.mark.parametrize(
+    ("seed", "model"),
+    [
+        (0, "static"),
+        pytest.param(1, "volatility", marks=pytest.mark.soak),
+        pytest.param(2, "portfolio", marks=pytest.mark.soak),
+    ],
+)
 def test_no_decision_hangs_on_the_screen(
     seed: int, model: Literal["static", "volatility", "portfolio"], risk: RiskSpec
 ) -> None:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from keeper.core.decisions import Intent, IntentState
 from keeper.core.errors import NodeRefused
@@ -87,8 +88,12 @@ async def half_delivered(stage: Stage) -> None:
     await burst(stage)
 
 
+def _long(case: object) -> ParameterSet:
+    return pytest.param(case, marks=pytest.mark.soak)
+
+
 @pytest.mark.parametrize(
-    "scenario", [plain, lost_reply, lost_request, raised, cancelled, reorganised, burst, half_delivered]
+    "scenario", [plain, lost_reply, reorganised, burst, *map(_long, [lost_request, raised, cancelled, half_delivered])]
 )
 async def test_crash_anywhere(rpc: LabRpc, stage: Stage, scenario: Scenario) -> None:
     """Wherever the process dies, each signed intent takes one slot and has one transaction in the chain."""
@@ -106,7 +111,7 @@ async def test_crash_anywhere(rpc: LabRpc, stage: Stage, scenario: Scenario) -> 
 
 
 @pytest.mark.parametrize("scenario", [plain, burst])
-@pytest.mark.parametrize("second", [0, 2, 5])
+@pytest.mark.parametrize("second", [0, *map(_long, [2, 5])])
 async def test_crash_in_recovery(rpc: LabRpc, stage: Stage, scenario: Scenario, second: int) -> None:
     """A process that dies while it recovers from a death leaves enough as well."""
     for crash_at in range(3, 24, 2):

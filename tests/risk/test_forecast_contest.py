@@ -58,7 +58,7 @@ def test_regimes_win_where_there_are_regimes() -> None:
     assert contest.diebold_mariano_qlike > SIGNIFICANT
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_ewma_stays_champion_of_bitcoin() -> None:
     """On the recorded bitcoin closes two regimes do not forecast variance better than EWMA(.94)."""
     contest = walk_forward(np.diff(np.log(daily_closes().btc)), first=500, refit_every=500)
