@@ -50,6 +50,9 @@ PHASES = [
     Phase("reading the signer", "eth_getTransactionCount", 1, (RunStarted, BlocksBackfilled, RunStopped)),
 ]
 
+LONG = {"looking for the contracts", "waiting for the first head", "reading the signer"}
+"""Left to the long suite: the others stand for before and after the journal is open."""
+
 
 def held_from(method: str, time: int) -> Callable[[str], bool]:
     """Return what holds a method's requests from one time of asking on."""
@@ -83,7 +86,10 @@ async def holding(keeper: KeeperProcess, proxy: Proxy) -> None:
 
 
 @pytest.mark.fault(19)
-@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.name)
+@pytest.mark.parametrize(
+    "phase",
+    [pytest.param(each, id=each.name, marks=[pytest.mark.soak] * (each.name in LONG)) for each in PHASES],
+)
 async def test_a_start_can_be_left_at_any_time(market: Market, phase: Phase) -> None:
     """While the node does not answer, SIGTERM ends a start with 0 and a journal that is whole; the next one starts."""
     market.changes.append(PATIENT)

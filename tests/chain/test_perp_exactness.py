@@ -54,9 +54,8 @@ Told = Foretold | Refused | Unknown
 
 
 @pytest.mark.chain
-@pytest.mark.parametrize(
-    "seed", [pytest.param(SEED, marks=pytest.mark.slow), pytest.param(SEED + 1, marks=pytest.mark.soak)]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [SEED, SEED + 1])
 async def test_takers_equal_the_contracts_and_liquidations_are_foretold(
     perp_rpc: LabRpc, exchange: PerpExchange, seed: int
 ) -> None:
