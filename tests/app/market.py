@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -153,7 +152,7 @@ class Market:
 
     async def left_by(self, keeper: KeeperProcess) -> int:
         """Ask a keeper to leave while blocks go on, as they do on any chain; return its exit code."""
-        keeper.signal(signal.SIGTERM)
+        keeper.ask_to_leave()
 
         async def mined() -> bool:
             await self.mine()
@@ -169,6 +168,10 @@ class Market:
     async def mine_only_when_told(self) -> None:
         """Leave transactions in the pool until :meth:`mine`."""
         await self.rpc.call("evm_setAutomine", False, answer=type(None))
+
+    async def mine_each(self) -> None:
+        """Mine each transaction as it comes, as a node does that was not told otherwise."""
+        await self.rpc.call("evm_setAutomine", True, answer=type(None))
 
     async def sent(self) -> int:
         """Return how many transactions the signer has sent since the market was opened, mined or not."""

@@ -42,7 +42,10 @@ class Fall:
         if self._step in REORG_AT:
             if keeper is not None:
                 await keeper.ends_before(await self._market.height())
+            # A transaction that is mined while anvil replaces a block stays in the chain and not in the state.
+            await self._market.mine_only_when_told()
             await self._market.rpc.call("anvil_reorg", 1, [], answer=object)
+            await self._market.mine_each()
             await self._market.mine()
 
 
@@ -58,7 +61,7 @@ async def run_until_killed(market: Market, failpoint: str, fall: Fall) -> Keeper
                 if await keeper.ends_before(await market.height()):
                     break
                 await market.mine()
-            keeper.ask_to_leave()
+            await market.left_by(keeper)
         await keeper.exit_code()
     return keeper
 
@@ -68,7 +71,7 @@ async def run_until_quiet(market: Market, fall: Fall) -> int:
     async with started(market.keeper("--live")) as keeper:
         assert await keeper.is_ready_before_it_ends()
         await until_quiet(keeper, market, fall)
-        return await keeper.leave()
+        return await market.left_by(keeper)
 
 
 async def until_quiet(keeper: KeeperProcess, market: Market, fall: Fall) -> None:
