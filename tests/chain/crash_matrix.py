@@ -36,17 +36,27 @@ class Fall:
         return self._step == STEPS
 
     async def go_on(self, keeper: KeeperProcess | None) -> None:
-        """Make the next block; some are replaced once the keeper, if one lives and is awake, has seen them."""
+        """Make the next block; some are replaced once the keeper, if one lives and is awake, has seen them.
+
+        Then nothing is mined but by this: a transaction that is mined while anvil replaces a block stays in the chain
+        and not in the state.
+        """
+        replaced = self._step + 1 in REORG_AT
+        if replaced:
+            await self._market.mine_only_when_told()
         await move_prices(self._market.rpc, self._market.aave, self._prices[self._step])
         self._step += 1
-        if self._step in REORG_AT:
-            if keeper is not None:
-                await keeper.ends_before(await self._market.height())
-            # A transaction that is mined while anvil replaces a block stays in the chain and not in the state.
-            await self._market.mine_only_when_told()
+        if replaced:
+            await self._seen(keeper)
+            await self._market.mine()
+            await self._seen(keeper)
             await self._market.rpc.call("anvil_reorg", 1, [], answer=object)
             await self._market.mine_each()
             await self._market.mine()
+
+    async def _seen(self, keeper: KeeperProcess | None) -> None:
+        if keeper is not None:
+            await keeper.ends_before(await self._market.height())
 
 
 async def run_until_killed(market: Market, failpoint: str, fall: Fall) -> KeeperProcess:
