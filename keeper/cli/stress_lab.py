@@ -68,7 +68,7 @@ def compare_command(
         list[str] | None,
         typer.Option(help="A policy; may be given again. Most of them; `keeper stress list` shows all."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 4,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="Processes to run in.")] = 2,
     out: Annotated[Path | None, typer.Option(help="Write a report to this HTML file.")] = None,
     as_json: JsonOption = False,
